@@ -1,0 +1,2 @@
+//! pratique
+fn main() {}

@@ -1,0 +1,103 @@
+//! Raw facts of interest: nothing is judged here.
+
+use crate::evidence::{Evidence, Place};
+use crate::{Detector, Digest, Severity};
+use serde::{Deserialize, Serialize};
+
+/// What was observed.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub enum ObservationKind {
+    /// A possible secret. Its value is in no type that can be stored or printed.
+    Secret(SecretFact),
+    /// A malware signature that matched.
+    Malware(MalwareFact),
+    /// A file whose digest may become known bad: executables, libraries, scripts.
+    FileHash(FileHashFact),
+    /// A file whose mode or owner is of interest.
+    FileMode(FileModeFact),
+}
+
+/// A possible secret.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct SecretFact {
+    /// The rule's id.
+    pub rule: String,
+    /// What it is, for people: "AWS access key id".
+    pub title: String,
+    /// The rule's severity.
+    pub severity: Severity,
+    /// The value with its middle masked; never enough to use it.
+    pub preview: String,
+    /// Keyed hash of the value: equal secrets have equal fingerprints within one installation.
+    pub fingerprint: String,
+    /// How sure the detector is.
+    pub confidence: Confidence,
+}
+
+/// How sure a detector is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Confidence {
+    /// The form fits, little else speaks for it.
+    Low,
+    /// The form and its surroundings fit.
+    Medium,
+    /// The form proves itself (checksum, structure).
+    High,
+}
+
+/// A malware signature that matched.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct MalwareFact {
+    /// The signature: YARA rule name, ClamAV signature.
+    pub signature: String,
+    /// What it is, for people.
+    pub title: String,
+    /// The rule's severity.
+    pub severity: Severity,
+    /// Which engine: `yara`, `clamav`.
+    pub engine: String,
+    /// Digest of the file.
+    pub sha256: Digest,
+}
+
+/// A file that was hashed.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct FileHashFact {
+    /// Digest of the content.
+    pub sha256: Digest,
+    /// Size in bytes.
+    pub bytes: u64,
+}
+
+/// A file whose mode or owner is of interest.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct FileModeFact {
+    /// Permission bits, with setuid, setgid and sticky.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u64,
+    /// Group.
+    pub gid: u64,
+}
+
+/// An observation as one layer shows it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct LayerObservation {
+    /// What was observed.
+    pub kind: ObservationKind,
+    /// Where.
+    pub place: Place,
+}
+
+/// An observation in an image.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Observation {
+    /// Who observed it.
+    pub detector: Detector,
+    /// What was observed.
+    pub kind: ObservationKind,
+    /// Where.
+    pub evidence: Evidence,
+}
