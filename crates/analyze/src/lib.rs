@@ -1,1 +1,28 @@
-//! analyze
+//! Layer bytes → facts: one bounded, deterministic pass per layer, and the squash of layers into an image.
+//!
+//! Not here: judgement, versions, networks, files on disk, clocks. Bad bytes are never an error and never
+//! "clean": they become a [`model::Gap`].
+//!
+//! Invariant: equal bytes, detectors and limits give equal facts; memory is bounded by [`Limits`].
+
+mod analyzer;
+pub mod archive;
+pub mod decompress;
+mod detectors;
+mod error;
+mod limits;
+pub mod malware;
+pub mod packages;
+mod read;
+pub mod secrets;
+mod sink;
+mod squash;
+mod tar;
+
+pub use analyzer::{Analyzer, FileEntry, FileForm, FileView, Unread, Want};
+pub use detectors::{DetectorOptions, Detectors};
+pub use error::{Error, ErrorKind};
+pub use limits::Limits;
+pub use read::{LayerReading, LayerRequest, read_layer};
+pub use sink::Sink;
+pub use squash::{SquashInput, squash};

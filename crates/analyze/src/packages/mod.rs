@@ -1,0 +1,139 @@
+//! The package analyzers: one file each, all listed in [`ANALYZERS`].
+//!
+//! Not here: which distribution the packages belong to, and who owns whose files: that takes the whole image
+//! ([`crate::squash`]).
+
+mod apk;
+mod dpkg;
+mod npm;
+mod os_release;
+mod python;
+mod rpm;
+
+pub(crate) use os_release::{RELEASE_FILES, assemble_os};
+
+use crate::analyzer::{Analyzer, FileEntry, Want};
+use crate::limits::Limits;
+use model::LayerPath;
+
+/// Every package analyzer.
+pub const ANALYZERS: &[&dyn Analyzer] =
+    &[&apk::Apk, &dpkg::Dpkg, &npm::Npm, &os_release::OsRelease, &python::Python, &rpm::Rpm];
+
+/// The names of all analyzers, for the fingerprint.
+pub(crate) fn ids() -> String {
+    ANALYZERS.iter().map(|analyzer| analyzer.id()).collect::<Vec<_>>().join(" ")
+}
+
+/// Is this a file that a language-package analyzer reads? Only such files are kept in what packages own.
+fn is_language_manifest(path: &[u8]) -> bool {
+    npm::is_manifest(path) || python::is_manifest(path)
+}
+
+/// A manifest in more folders than this is not looked for.
+const MANIFEST_DEPTH_MAX: usize = 100;
+
+/// Is the path not deeper than any real one?
+fn is_depth_below(path: &[u8]) -> bool {
+    memchr::memchr_iter(b'/', path).count() <= MANIFEST_DEPTH_MAX
+}
+
+/// The longest name, version or licence that is kept, in bytes.
+const FIELD_BYTES_MAX: usize = 1024;
+
+/// A field's value as text: trimmed; bytes that are not UTF-8 are replaced. `None` when empty or too long.
+fn field(value: &[u8]) -> Option<String> {
+    let value = value.trim_ascii();
+    (!value.is_empty() && value.len() <= FIELD_BYTES_MAX).then(|| String::from_utf8_lossy(value).into_owned())
+}
+
+/// The lines of a file with their numbers, counted from 1; the last may lack its end.
+fn lines(content: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
+    let mut rest = content;
+    let mut number = 0_u32;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let end = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
+        let line = &rest[..end];
+        rest = rest.get(end + 1..).unwrap_or_default();
+        number = number.saturating_add(1);
+        Some((number, line.strip_suffix(b"\r").unwrap_or(line)))
+    })
+}
+
+/// The language-package manifests among paths that a package claims, sorted.
+fn owned_manifests<'a>(paths: impl Iterator<Item = &'a [u8]>) -> Vec<LayerPath> {
+    let manifests = paths.map(|path| path.strip_prefix(b"/").unwrap_or(path)).filter(|path| is_language_manifest(path));
+    let mut owned: Vec<_> = manifests.filter_map(|path| LayerPath::normalise(path).ok()).collect();
+    owned.sort();
+    owned.dedup();
+    owned
+}
+
+/// The databases of operating-system packages, wherever they may lie; those of one file per package aside.
+pub(crate) const DATABASE_FILES: [&str; 10] = [
+    "lib/apk/db/installed",
+    "usr/lib/apk/db/installed",
+    "var/lib/dpkg/status",
+    "var/lib/rpm/Packages",
+    "var/lib/rpm/Packages.db",
+    "var/lib/rpm/rpmdb.sqlite",
+    "usr/lib/sysimage/rpm/Packages.db",
+    "usr/lib/sysimage/rpm/rpmdb.sqlite",
+    "usr/share/rpm/Packages.db",
+    "usr/share/rpm/rpmdb.sqlite",
+];
+
+/// Does any analyzer read files of this path?
+pub(crate) fn reads(path: &LayerPath) -> bool {
+    let entry = FileEntry { path, bytes: 1, mode: 0o644, uid: 0, gid: 0 };
+    let limits = Limits::default();
+    ANALYZERS.iter().any(|analyzer| analyzer.wants(&entry, &limits) != Want::No)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::analyzer::{FileEntry, FileForm, FileView, Want};
+    use crate::limits::Limits;
+    use crate::sink::{Collected, Sink};
+
+    /// Shows one file to the analyzers that want it, and compares what they say.
+    pub(super) fn check(path: &str, content: &str, expect: &[&str]) {
+        let path = LayerPath::from(path);
+        let entry = FileEntry { path: &path, bytes: content.len() as u64, mode: 0o644, uid: 0, gid: 0 };
+        let form = FileForm::of(content.as_bytes());
+        let view = FileView { entry, content: content.as_bytes(), form, complete: true };
+        let limits = Limits::default();
+        let mut collected = Collected::default();
+        let mut said = Vec::new();
+        let wanted: Vec<_> = ANALYZERS.iter().filter(|a| a.wants(&entry, &limits) != Want::No).collect();
+        for analyzer in &wanted {
+            let mut sink = Sink::new(&mut collected, &limits, analyzer.id(), 0);
+            if let Err(unread) = analyzer.analyze(&view, &mut sink) {
+                said.push(format!("gap {}: {}", unread.reason, unread.detail));
+            }
+        }
+        if wanted.is_empty() {
+            said.push("not wanted".to_owned());
+        }
+        said.extend(collected.owned.iter().map(|owned| {
+            let paths: Vec<_> = owned.fact.paths.iter().map(ToString::to_string).collect();
+            format!("owned {}: {}", owned.fact.package, paths.join(" "))
+        }));
+        said.extend(collected.packages.iter().map(|package| {
+            let key = &package.fact.key;
+            let mut line = key.purl().to_string();
+            if let Some(source) = key.source.as_ref().filter(|source| source.version != key.version) {
+                line += &format!(" source {}", source.version);
+            }
+            if let Some(number) = package.fact.place.line {
+                line += &format!(" line {number}");
+            }
+            line + &package.fact.licenses.iter().map(|license| format!(" {license}")).collect::<String>()
+        }));
+        assert_eq!(said, expect);
+    }
+}

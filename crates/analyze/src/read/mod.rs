@@ -1,0 +1,144 @@
+//! One streaming pass over a layer: decompression on one thread, digest and analysis on another.
+//!
+//! Not here: what is done with the facts of several layers ([`crate::squash`]). Invariants: the input is always
+//! read to its end, so that its reader can verify it; every uncompressed byte is hashed exactly once for the layer's
+//! digest; nothing is written anywhere; facts do not depend on how the input was cut into reads.
+
+mod chunks;
+mod finish;
+mod gaps;
+mod pass;
+
+pub(crate) use finish::is_mode_of_interest;
+
+use crate::decompress::{self, Caps, Decompressor, Packing, Stop};
+use crate::detectors::Detectors;
+use crate::{Error, ErrorKind};
+use chunks::{CHUNK_BYTES, CHUNKS, Chunks};
+use model::inventory::DetectorFacts;
+use model::layer::LayerMedia;
+use model::ports::{Inspector, Spool};
+use model::{Detector, Digest, GapReason};
+use pass::Pass;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Read};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+/// The scope of a gap that concerns a whole layer, until the squash knows which layer it is.
+pub(crate) const LAYER_SCOPE: &str = "layer";
+
+/// What to read a layer for, and with what.
+#[derive(Clone, Copy)]
+pub struct LayerRequest<'a> {
+    /// How the media type says the layer is packed. A hint: its first bytes decide.
+    pub media: LayerMedia,
+    /// The compiled detectors.
+    pub detectors: &'a Detectors,
+    /// Which of them to run; the files detector always runs.
+    pub only: &'a BTreeSet<Detector>,
+    /// Temporary files, for analyzers that need more than memory.
+    pub spool: &'a dyn Spool,
+    /// An engine outside the process that looks at files.
+    pub inspector: Option<&'a dyn Inspector>,
+}
+
+impl std::fmt::Debug for LayerRequest<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LayerRequest").field("media", &self.media).field("only", &self.only).finish_non_exhaustive()
+    }
+}
+
+/// What a pass over one layer found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LayerReading {
+    /// Digest of the uncompressed bytes. Of what came out, when the stream stops early: then a gap says so.
+    pub diff_id: Digest,
+    /// How many uncompressed bytes there are.
+    pub bytes_uncompressed: u64,
+    /// Facts per detector; the files detector's are always there.
+    pub facts: BTreeMap<Detector, DetectorFacts>,
+}
+
+/// Reads one layer. Broken or hostile bytes end in gaps, not in errors; the files detector's facts hold the gaps
+/// that concern the whole layer.
+///
+/// # Errors
+/// Only when `input` fails: the source of the error is its [`io::Error`], unchanged.
+pub fn read_layer<R: Read + Send>(input: R, request: &LayerRequest<'_>) -> Result<LayerReading, Error> {
+    let caps = Caps::layer(request.detectors.limits());
+    let (full_tx, full_rx) = sync_channel(CHUNKS);
+    let (empty_tx, empty_rx) = sync_channel(CHUNKS);
+    for _ in 0..CHUNKS {
+        let filled = empty_tx.send(Vec::new());
+        filled.expect("the channel has room for every chunk");
+    }
+    std::thread::scope(|scope| {
+        let unpack = move || unpack(input, caps, &full_tx, &empty_rx);
+        let worker = std::thread::Builder::new().name("unpack".to_owned()).spawn_scoped(scope, unpack);
+        let worker = worker.map_err(|e| Error::because(ErrorKind::Internal, "no thread to unpack a layer with", e))?;
+        let mut pass = Pass::new(request);
+        let mut chunks = Chunks::new(full_rx, empty_tx);
+        let walked = pass.walk(&mut chunks);
+        let (diff_id, bytes_uncompressed) = chunks.finish();
+        let unpacked = worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        let unpacked = unpacked.map_err(|e| Error::because(ErrorKind::Input, "the layer cannot be read", e))?;
+        pass.note_end(&walked, &unpacked, request.media);
+        Ok(LayerReading { diff_id, bytes_uncompressed, facts: pass.finish() })
+    })
+}
+
+/// How unpacking ended.
+#[derive(Debug)]
+struct Unpacked {
+    packing: Packing,
+    /// Why it stopped before the end, when it did.
+    stopped: Option<(GapReason, String)>,
+}
+
+/// Unpacks `input` into recycled chunks, and reads it to its end in any case.
+fn unpack<R: Read>(
+    input: R,
+    caps: Caps,
+    full: &SyncSender<Vec<u8>>,
+    empty: &Receiver<Vec<u8>>,
+) -> Result<Unpacked, io::Error> {
+    let mut stream = match Decompressor::new(input, caps) {
+        Ok(stream) => stream,
+        Err((stop, mut input)) => {
+            let stopped = as_gap(stop)?;
+            decompress::drain(&mut input, &mut vec![0; CHUNK_BYTES])?;
+            return Ok(Unpacked { packing: Packing::Plain, stopped: Some(stopped) });
+        }
+    };
+    let packing = stream.packing();
+    loop {
+        // The other side only goes away when it panics; then nobody looks at the result.
+        let Ok(mut chunk) = empty.recv() else { return Ok(Unpacked { packing, stopped: None }) };
+        chunk.resize(CHUNK_BYTES, 0);
+        let mut filled = 0;
+        let result = stream.fill(&mut chunk, &mut filled);
+        chunk.truncate(filled);
+        let at_end = filled < CHUNK_BYTES;
+        if filled > 0 && full.send(chunk).is_err() {
+            return Ok(Unpacked { packing, stopped: None });
+        }
+        match result {
+            Ok(()) if at_end => return Ok(Unpacked { packing, stopped: None }),
+            Ok(()) => {}
+            Err(stop) => {
+                let stopped = as_gap(stop)?;
+                stream.drain()?;
+                return Ok(Unpacked { packing, stopped: Some(stopped) });
+            }
+        }
+    }
+}
+
+fn as_gap(stop: Stop) -> io::Result<(GapReason, String)> {
+    match stop {
+        Stop::Input(error) => Err(error),
+        Stop::Malformed(text) => Ok((GapReason::Malformed, text)),
+        Stop::Limit(text) => Ok((GapReason::ExpandsTooFar, text)),
+        Stop::Unsupported(text) => Ok((GapReason::Unsupported, text)),
+    }
+}

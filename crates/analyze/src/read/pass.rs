@@ -1,0 +1,363 @@
+//! The walk over the members: records every entry, and shows each file once to the detectors that want it.
+
+use super::chunks::Chunks;
+use super::gaps::Gaps;
+use super::{LAYER_SCOPE, LayerRequest, Unpacked};
+use crate::analyzer::{FileEntry, FileForm, FileView, Want};
+use crate::decompress::Packing;
+use crate::limits::Limits;
+use crate::malware::MalwareDetector;
+use crate::packages::ANALYZERS;
+use crate::sink::{Collected, Sink};
+use crate::tar::{Broken, Member, MemberKind, Walker};
+use model::inventory::{FileKind, FileRecord};
+use model::layer::LayerMedia;
+use model::observation::LayerObservation;
+use model::path::{PATH_BYTES_MAX, PathError};
+use model::{Detector, Digest, Gap, GapReason, LayerPath};
+use sha2::{Digest as _, Sha256};
+
+/// An entry, and its number in the archive.
+#[derive(Debug)]
+pub(super) struct Seen {
+    pub(super) number: u32,
+    pub(super) record: FileRecord,
+}
+
+/// Which detectors run besides the files detector.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Run {
+    pub(super) packages: bool,
+    pub(super) secrets: bool,
+    pub(super) malware: bool,
+}
+
+/// Everything that one pass collects.
+pub(super) struct Pass<'r> {
+    pub(super) request: &'r LayerRequest<'r>,
+    pub(super) limits: &'r Limits,
+    pub(super) run: Run,
+    pub(super) seen: Vec<Seen>,
+    pub(super) collected: Collected,
+    pub(super) secrets: Vec<LayerObservation>,
+    pub(super) malware: Vec<LayerObservation>,
+    pub(super) gaps: Gaps,
+    names_bytes: u64,
+    scratch: Vec<u8>,
+}
+
+/// Who gets a file's content.
+#[derive(Debug, Clone, Copy, Default)]
+struct Plan {
+    /// One bit per analyzer.
+    analyzers: u32,
+    secrets: bool,
+    malware: bool,
+}
+
+impl Plan {
+    const fn is_empty(self) -> bool {
+        self.analyzers == 0 && !self.secrets && !self.malware
+    }
+}
+
+/// How the walk ended.
+#[derive(Debug, Default)]
+pub(super) struct Walked {
+    entries: u64,
+    position: u64,
+    broken: Option<Broken>,
+}
+
+/// The scratch buffer shrinks to this after a large file.
+const SCRATCH_KEPT_BYTES: usize = 4 << 20;
+
+impl<'r> Pass<'r> {
+    pub(super) fn new(request: &'r LayerRequest<'r>) -> Self {
+        let limits = request.detectors.limits();
+        let has = |detector| request.only.contains(&detector);
+        Self {
+            request,
+            limits,
+            run: Run {
+                packages: has(Detector::Packages),
+                secrets: has(Detector::Secrets),
+                malware: has(Detector::Malware),
+            },
+            seen: Vec::new(),
+            collected: Collected::default(),
+            secrets: Vec::new(),
+            malware: Vec::new(),
+            gaps: Gaps::new(limits.gaps_max),
+            names_bytes: 0,
+            scratch: Vec::new(),
+        }
+    }
+
+    /// Walks the archive as far as it is sound.
+    pub(super) fn walk(&mut self, chunks: &mut Chunks) -> Walked {
+        let mut walker = Walker::new(chunks, self.limits.extension_bytes_max);
+        let mut member = Member::new();
+        let mut walked = Walked::default();
+        loop {
+            match walker.next(&mut member) {
+                Ok(true) if self.has_room(walked.entries) => walked.entries += 1,
+                Ok(true | false) => break,
+                Err(broken) => {
+                    walked.broken = Some(broken);
+                    break;
+                }
+            }
+            walked.broken = self.member(&mut walker, &member);
+            if walked.broken.is_some() {
+                break;
+            }
+        }
+        walked.position = walker.position();
+        walked
+    }
+
+    fn has_room(&mut self, entries: u64) -> bool {
+        let limits = self.limits;
+        let detail = if entries >= u64::from(limits.entries_max) {
+            format!("more than {} entries: the rest was not looked at", limits.entries_max)
+        } else if self.names_bytes > limits.names_bytes_max {
+            format!("names of more than {} bytes: the rest was not looked at", limits.names_bytes_max)
+        } else {
+            return true;
+        };
+        self.gaps.push_for_all(LAYER_SCOPE, GapReason::TooMany, detail);
+        false
+    }
+
+    /// Takes one member. Answers why the walk cannot go on, if it cannot.
+    fn member(&mut self, walker: &mut Walker<&mut Chunks>, member: &Member) -> Option<Broken> {
+        let path = match LayerPath::normalise(&member.name) {
+            Ok(path) => path,
+            Err(error) => {
+                self.refuse_name(&member.name, error);
+                return None;
+            }
+        };
+        self.names_bytes += (path.as_bytes().len() + member.link.len()) as u64;
+        if path.file_name().starts_with(b".wh.") || path.as_bytes().starts_with(b".wh..wh.") {
+            self.whiteout(&path, member);
+            return None;
+        }
+        let kind = match member.kind {
+            MemberKind::File => return self.file(walker, member, path),
+            MemberKind::Folder => FileKind::Folder,
+            MemberKind::Special => FileKind::Special,
+            MemberKind::Symlink if member.link.len() <= PATH_BYTES_MAX => FileKind::Symlink(member.link.clone()),
+            MemberKind::Symlink => {
+                self.refuse_name(&member.name, PathError::TooLong);
+                return None;
+            }
+            MemberKind::HardLink => match LayerPath::normalise(&member.link) {
+                Ok(target) => FileKind::HardLink(target),
+                Err(error) => {
+                    self.refuse_name(&member.link, error);
+                    return None;
+                }
+            },
+            MemberKind::Unknown(kind) => {
+                let detail = format!("an archive entry of type {:?} is not supported", char::from(kind));
+                self.gaps.push_for_all(path.to_string(), GapReason::Unsupported, detail);
+                return None;
+            }
+        };
+        self.record(path, kind, member, None);
+        None
+    }
+
+    fn refuse_name(&mut self, name: &[u8], error: PathError) {
+        let shown = name[..name.len().min(200)].escape_ascii().to_string();
+        self.gaps.push_for_all(shown, GapReason::BadPath, format!("archive entry skipped: {error}"));
+    }
+
+    fn record(&mut self, path: LayerPath, kind: FileKind, member: &Member, sha256: Option<Digest>) {
+        let number = self.next_number();
+        let Member { mode, uid, gid, bytes, .. } = *member;
+        self.seen.push(Seen { number, record: FileRecord { path, kind, mode, uid, gid, bytes, sha256 } });
+    }
+
+    fn next_number(&self) -> u32 {
+        u32::try_from(self.seen.len()).expect("entries_max is a u32")
+    }
+
+    /// OCI image specification, `layer.md`, "Whiteouts" and "Opaque Whiteout". Other names that begin with
+    /// `.wh..wh.` are book-keeping of aufs and no part of the image.
+    fn whiteout(&mut self, path: &LayerPath, member: &Member) {
+        let name = path.file_name();
+        let (path, kind) = match name.strip_prefix(b".wh.") {
+            Some(b".wh..opq") => (path.parent(), FileKind::Opaque),
+            Some(removed) if removed.starts_with(b".wh.") => return,
+            Some(b"" | b"." | b"..") => return self.refuse_name(path.as_bytes(), PathError::Escapes),
+            Some(removed) => (path.parent().join(removed), FileKind::Whiteout),
+            None => return,
+        };
+        self.record(path, kind, member, None);
+    }
+
+    fn file(&mut self, walker: &mut Walker<&mut Chunks>, member: &Member, path: LayerPath) -> Option<Broken> {
+        let entry =
+            FileEntry { path: &path, bytes: member.bytes, mode: member.mode, uid: member.uid, gid: member.gid };
+        let plan = self.plan(&entry);
+        let (sha256, broken) = if member.sparse {
+            let detail = "stored as a sparse file, which is not looked into".to_owned();
+            self.gaps.push_for_all(path.to_string(), GapReason::Unsupported, detail);
+            (None, None)
+        } else if member.bytes == 0 && plan.analyzers == 0 {
+            (None, None)
+        } else if plan.is_empty() {
+            stream_digest(walker, &entry)
+        } else {
+            let mut scratch = std::mem::take(&mut self.scratch);
+            let looked = walker.whole(&mut scratch, |content, complete| self.look(&entry, plan, content, complete));
+            if scratch.capacity() > SCRATCH_KEPT_BYTES {
+                scratch.clear();
+                scratch.shrink_to(SCRATCH_KEPT_BYTES);
+            }
+            self.scratch = scratch;
+            looked
+        };
+        self.record(path, FileKind::Regular, member, sha256);
+        broken
+    }
+
+    /// Who wants this file's content. Wanting more than a limit allows is a gap.
+    fn plan(&mut self, entry: &FileEntry<'_>) -> Plan {
+        let mut plan = Plan::default();
+        if self.run.packages {
+            for (bit, analyzer) in ANALYZERS.iter().enumerate() {
+                match analyzer.wants(entry, self.limits) {
+                    Want::No => {}
+                    Want::Whole { bytes_max } if entry.bytes > bytes_max => {
+                        self.too_large(analyzer.detector(), entry, bytes_max);
+                    }
+                    Want::Whole { .. } => plan.analyzers |= 1 << bit,
+                }
+            }
+        }
+        if self.run.secrets && self.request.detectors.secrets().wants(entry.path, entry.bytes) {
+            plan.secrets = entry.bytes <= self.limits.secret_file_bytes_max;
+            if !plan.secrets {
+                self.too_large(Detector::Secrets, entry, self.limits.secret_file_bytes_max);
+            }
+        }
+        let malware_bytes_max = self.limits.malware_file_bytes_max;
+        plan.malware = self.run.malware && entry.bytes > 0 && entry.bytes <= malware_bytes_max;
+        if self.run.malware && entry.bytes > malware_bytes_max && entry.is_executable() {
+            self.too_large(Detector::Malware, entry, malware_bytes_max);
+        }
+        plan
+    }
+
+    /// Does the malware detector want this file, going by its beginning?
+    fn malware_wants(&self, entry: &FileEntry<'_>, content: &[u8]) -> bool {
+        let head = &content[..content.len().min(FileForm::HEAD_BYTES)];
+        self.request.detectors.malware().wants(entry.path, entry.bytes, head)
+    }
+
+    fn too_large(&mut self, detector: Detector, entry: &FileEntry<'_>, bytes_max: u64) {
+        let detail = format!("{} bytes, the limit is {bytes_max}", entry.bytes);
+        self.gaps.push(detector, entry.path.to_string(), GapReason::FileTooLarge, detail);
+    }
+
+    /// Shows one whole file to those who want it. Answers its digest, if the files detector keeps it.
+    fn look(&mut self, entry: &FileEntry<'_>, plan: Plan, content: &[u8], complete: bool) -> Option<Digest> {
+        let view = FileView { entry: *entry, content, form: FileForm::of(content), complete };
+        let keeps = is_worth_a_digest(entry, view.form);
+        let is_suspect = plan.malware && complete && self.malware_wants(entry, content);
+        let digest = (complete && (keeps || is_suspect)).then(|| digest_of(content));
+        let number = self.next_number();
+        for (bit, analyzer) in ANALYZERS.iter().enumerate().filter(|(bit, _)| plan.analyzers & 1 << bit != 0) {
+            debug_assert!(bit < 32, "a plan has 32 bits");
+            let mut sink = Sink::new(&mut self.collected, self.limits, analyzer.id(), number);
+            if let Err(unread) = analyzer.analyze(&view, &mut sink) {
+                sink.gap(analyzer.detector(), entry.path, unread.reason, unread.detail);
+            }
+            if !complete {
+                let detail = "the layer's archive ends inside this file";
+                sink.gap(analyzer.detector(), entry.path, GapReason::Malformed, detail);
+            }
+        }
+        if plan.secrets && self.has_observation_room(Detector::Secrets) {
+            let gap = self.request.detectors.secrets().scan_file(entry.path, content, &mut self.secrets);
+            if let Some(gap) = gap {
+                self.gaps.push_gap(Detector::Secrets, gap);
+            }
+        }
+        if let Some(digest) = digest.filter(|_| is_suspect && self.has_observation_room(Detector::Malware)) {
+            self.inspect(self.request.detectors.malware(), &view, &digest);
+        }
+        digest.filter(|_| keeps)
+    }
+
+    fn inspect(&mut self, malware: &MalwareDetector, view: &FileView<'_>, digest: &Digest) {
+        let mut gaps: Vec<Gap> = Vec::new();
+        let inspector = self.request.inspector;
+        malware.scan_file(view.entry.path, view.content, digest, inspector, &mut self.malware, &mut gaps);
+        for gap in gaps {
+            self.gaps.push_gap(Detector::Malware, gap);
+        }
+    }
+
+    fn has_observation_room(&mut self, detector: Detector) -> bool {
+        let observations = if detector == Detector::Secrets { &self.secrets } else { &self.malware };
+        let room = observations.len() < self.limits.observations_max;
+        if !room {
+            self.gaps.refuse(detector, 1);
+        }
+        room
+    }
+
+    /// Turns the way that walking and unpacking ended into gaps.
+    pub(super) fn note_end(&mut self, walked: &Walked, unpacked: &Unpacked, media: LayerMedia) {
+        let Walked { entries, position, broken } = walked;
+        if let Some((reason, why)) = &unpacked.stopped {
+            let detail = format!("{why}; {entries} entries were read");
+            self.gaps.push_for_all(LAYER_SCOPE, *reason, detail);
+        } else if let Some(broken) = broken {
+            let detail = format!("layer archive broken after {entries} entries at byte {position}: {}", broken.text());
+            self.gaps.push_for_all(LAYER_SCOPE, GapReason::Malformed, detail);
+        } else if *position == 0 && Packing::of_media(media) != unpacked.packing {
+            let detail = format!("the layer is empty, and not {} as its media type says", media_word(media));
+            self.gaps.push_for_all(LAYER_SCOPE, GapReason::Malformed, detail);
+        }
+    }
+}
+
+const fn media_word(media: LayerMedia) -> &'static str {
+    Packing::of_media(media).as_str()
+}
+
+/// Executables, libraries and scripts: what a list of bad files can name.
+fn is_worth_a_digest(entry: &FileEntry<'_>, form: FileForm) -> bool {
+    entry.bytes > 0 && (entry.is_executable() || form.is_machine_code() || form == FileForm::Script)
+}
+
+fn digest_of(content: &[u8]) -> Digest {
+    Digest::from_bytes(Sha256::digest(content).into())
+}
+
+/// Hashes a file that nobody wants whole, if its mode or its first bytes make it worth it. The first piece holds
+/// those, because blocks of archives and chunks are aligned.
+fn stream_digest(walker: &mut Walker<&mut Chunks>, entry: &FileEntry<'_>) -> (Option<Digest>, Option<Broken>) {
+    let mut hasher: Option<Sha256> = None;
+    let mut is_first = true;
+    let result = walker.pieces(|piece| {
+        if std::mem::take(&mut is_first) {
+            let magic = &piece[..piece.len().min(FileForm::MAGIC_BYTES)];
+            hasher = is_worth_a_digest(entry, FileForm::of(magic)).then(Sha256::new);
+        }
+        if let Some(hasher) = &mut hasher {
+            hasher.update(piece);
+        }
+        hasher.is_some()
+    });
+    match result {
+        Ok(()) => (hasher.map(|hasher| Digest::from_bytes(hasher.finalize().into())), None),
+        Err(broken) => (None, Some(broken)),
+    }
+}

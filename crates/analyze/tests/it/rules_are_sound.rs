@@ -1,0 +1,180 @@
+//! Every rule that ships with the program finds its examples, and not its counter-examples.
+
+use analyze::malware::{Kind, MalwareDetector};
+use analyze::secrets::{Example, Rule, SecretDetector, Source};
+use model::layer::{ImageConfig, RuntimeConfig};
+use model::observation::{LayerObservation, ObservationKind};
+use model::{Digest, LayerPath};
+use serde::Deserialize;
+use sha2::Digest as _;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+fn secrets() -> SecretDetector {
+    SecretDetector::new([7; 32]).expect("the rules that ship with the program compile")
+}
+
+/// The ids of the rules that find something in an example, through the source that the rule reads.
+fn found(detector: &SecretDetector, rule: &Rule, example: &Example) -> BTreeSet<String> {
+    if rule.sources().contains(&Source::Text) {
+        let mut out = Vec::new();
+        detector.scan_file(&LayerPath::from(example.path()), example.text().as_bytes(), &mut out);
+        return out.into_iter().map(|o| secret_rule(&o)).collect();
+    }
+    let runtime = RuntimeConfig { env: vec![example.text()], ..RuntimeConfig::default() };
+    let configuration = ImageConfig { config: runtime, ..ImageConfig::default() };
+    detector.scan_config(&configuration).into_iter().map(|(fact, _)| fact.rule).collect()
+}
+
+fn secret_rule(observation: &LayerObservation) -> String {
+    match &observation.kind {
+        ObservationKind::Secret(fact) => fact.rule.clone(),
+        other => panic!("not a secret: {other:?}"),
+    }
+}
+
+#[test]
+fn secret_rules_are_sound() {
+    let detector = secrets();
+    let mut ids = BTreeSet::new();
+    let mut wrong = Vec::new();
+    for rule in detector.rules() {
+        let id = rule.id();
+        if !ids.insert(id) {
+            wrong.push(format!("{id}: two rules have this id"));
+        }
+        if !id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-') {
+            wrong.push(format!("{id}: an id has small letters, digits and hyphens"));
+        }
+        if rule.title().is_empty() || !rule.reference().starts_with("https://") {
+            wrong.push(format!("{id}: needs a title and a reference"));
+        }
+        if rule.examples().is_empty() || rule.counter_examples().is_empty() {
+            wrong.push(format!("{id}: needs examples and counter-examples"));
+        }
+        for example in rule.examples() {
+            let rules = found(&detector, rule, example);
+            if !rules.contains(id) {
+                wrong.push(format!("{id}: misses its example {:?}; found by {rules:?}", example.text()));
+            }
+        }
+        for example in rule.counter_examples() {
+            if found(&detector, rule, example).contains(id) {
+                wrong.push(format!("{id}: finds its counter-example {:?}", example.text()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} faults:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(ids.len() >= 100, "only {} rules", ids.len());
+    println!("{} secret rules are sound", ids.len());
+}
+
+/// A secret that stands whole in a rule's file would be reported by everyone who scans this repository.
+#[test]
+fn rule_files_hold_no_whole_secret() {
+    let detector = secrets();
+    for file in files_of("secrets", "toml").into_iter().chain(files_of("malware", "toml")) {
+        let text = std::fs::read(&file).expect("a rule's file can be read");
+        let mut out = Vec::new();
+        detector.scan_file(&LayerPath::from("rules.txt"), &text, &mut out);
+        let strong: Vec<_> = out.iter().filter(|o| !secret_rule(o).starts_with("assigned-")).collect();
+        assert!(strong.is_empty(), "{}: {strong:?}", file.display());
+    }
+}
+
+fn files_of(folder: &str, extension: &str) -> Vec<std::path::PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../rules").join(folder);
+    let mut files: Vec<_> = std::fs::read_dir(&folder)
+        .expect("the rules are in the repository")
+        .map(|entry| entry.expect("a folder can be listed").path())
+        .filter(|path| path.extension().is_some_and(|e| e == extension))
+        .collect();
+    files.sort();
+    assert!(!files.is_empty(), "{}", folder.display());
+    files
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Examples {
+    #[serde(default)]
+    example: Vec<Sample>,
+    #[serde(default)]
+    counter_example: Vec<Sample>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Sample {
+    rule: String,
+    path: String,
+    parts: Vec<String>,
+}
+
+fn signatures_in(detector: &MalwareDetector, sample: &Sample) -> BTreeSet<String> {
+    let bytes = sample.parts.concat().into_bytes();
+    let path = LayerPath::from(sample.path.as_str());
+    assert!(detector.wants(&path, bytes.len() as u64, &bytes), "{}: {} is not searched", sample.rule, sample.path);
+    let digest = Digest::from_bytes(sha2::Sha256::digest(&bytes).into());
+    let (mut out, mut gaps) = (Vec::new(), Vec::new());
+    detector.scan_file(&path, &bytes, &digest, None, &mut out, &mut gaps);
+    assert!(gaps.is_empty(), "{gaps:?}");
+    let id = |observation: LayerObservation| match observation.kind {
+        ObservationKind::Malware(fact) => fact.signature,
+        other => panic!("not malware: {other:?}"),
+    };
+    out.into_iter().map(id).collect()
+}
+
+#[test]
+fn malware_rules_are_sound() {
+    let detector = MalwareDetector::new().expect("the signatures that ship with the program compile");
+    let mut examples: BTreeMap<String, usize> = BTreeMap::new();
+    let mut counter_examples: BTreeMap<String, usize> = BTreeMap::new();
+    for file in files_of("malware", "toml") {
+        let text = std::fs::read_to_string(&file).expect("a rule's file can be read");
+        let samples: Examples = toml::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+        for sample in &samples.example {
+            *examples.entry(sample.rule.clone()).or_default() += 1;
+            let ids = signatures_in(&detector, sample);
+            assert!(ids.contains(&sample.rule), "{}: misses {}: {ids:?}", sample.rule, sample.path);
+        }
+        for sample in &samples.counter_example {
+            *counter_examples.entry(sample.rule.clone()).or_default() += 1;
+            assert!(!signatures_in(&detector, sample).contains(&sample.rule), "{} finds {}", sample.rule, sample.path);
+        }
+    }
+    let mut ids = BTreeSet::new();
+    for signature in detector.signatures() {
+        let id = &signature.id;
+        assert!(ids.insert(id.clone()), "two rules have the id {id}");
+        assert!(examples.contains_key(id), "{id} has no example");
+        assert!(counter_examples.contains_key(id), "{id} has no counter-example");
+        assert!(!signature.title.is_empty() && !signature.description.is_empty(), "{id} does not say what it is");
+        assert!(signature.reference.starts_with("https://"), "{id} has no reference");
+        assert!(!signature.kinds.is_empty(), "{id} is offered to nothing");
+    }
+    let named: BTreeSet<String> = examples.into_keys().chain(counter_examples.into_keys()).collect();
+    assert_eq!(named, ids, "examples name rules that do not exist");
+    println!("{} malware signatures are sound", ids.len());
+}
+
+#[test]
+fn every_file_of_rules_is_compiled_in() {
+    let compiled: BTreeSet<String> = secrets().rules().iter().map(|rule| rule.id().to_owned()).collect();
+    for file in files_of("secrets", "toml") {
+        let text = std::fs::read_to_string(&file).expect("a rule's file can be read");
+        for id in text.lines().filter_map(|line| line.strip_prefix("id = \"")?.strip_suffix('"')) {
+            assert!(compiled.contains(id), "{id} in {} is not compiled in", file.display());
+        }
+    }
+    let detector = MalwareDetector::new().expect("the signatures that ship with the program compile");
+    let compiled: BTreeSet<&str> = detector.signatures().map(|signature| signature.id.as_str()).collect();
+    for file in files_of("malware", "yar") {
+        let text = std::fs::read_to_string(&file).expect("a rule's file can be read");
+        for id in text.lines().filter_map(|line| line.trim().strip_prefix("id = \"")?.strip_suffix('"')) {
+            assert!(compiled.contains(id), "{id} in {} is not compiled in", file.display());
+        }
+    }
+    assert_eq!(Kind::ALL.len(), 6);
+}
