@@ -1,0 +1,211 @@
+//! Feeds: one file each, and one line in [`FEEDS`].
+//!
+//! Not here: fetching, unpacking, compiling. A feed looks at one document's bytes and says what it states.
+//!
+//! Invariant: whatever the bytes, a feed answers; a record that it cannot read is counted and named, never guessed at.
+
+mod debian;
+mod hashes;
+mod kev;
+mod osv;
+mod outline;
+mod release;
+mod secdb;
+
+use crate::meta::{FeedId, FeedKind};
+use crate::record::{Advisory, Exploited, Key, Listed, Statement};
+use model::advisory::CvssScore;
+use model::{Digest, Timestamp};
+use outline::Outline;
+use serde::{Deserialize, Deserializer, de::IgnoredAny};
+use std::collections::BTreeMap;
+
+/// Every feed, in the order in which a document is offered to them.
+pub(crate) const FEEDS: &[&dyn Feed] = &[&osv::Osv, &secdb::Secdb, &debian::DebianTracker, &kev::Kev, &hashes::Hashes];
+
+/// The longest id, name or version that is kept, in bytes.
+const TEXT_BYTES_MAX: usize = 1024;
+/// The longest summary that is kept, in characters.
+const SUMMARY_CHARS_MAX: usize = 200;
+/// The longest feed id.
+const FEED_ID_BYTES_MAX: usize = 100;
+
+/// A source of intelligence: tells its documents from others and reads them.
+pub(crate) trait Feed: Sync {
+    /// Which sort of feed.
+    fn kind(&self) -> FeedKind;
+
+    /// The feed that the document belongs to, when it has this feed's form, even if it is damaged.
+    fn recognise(&self, document: &Document<'_>) -> Option<FeedId>;
+
+    /// Reads a recognised document. One document may hold records of several feeds.
+    ///
+    /// # Errors
+    /// Why nothing of it could be read, for people.
+    fn parse(&self, document: &Document<'_>) -> Result<Vec<Parsed>, String>;
+}
+
+/// A document as it is offered to feeds.
+pub(crate) struct Document<'a> {
+    /// Where it came from: a path, with folders and archives before the last slash.
+    pub(crate) hint: &'a str,
+    /// Its bytes, without a byte-order mark.
+    pub(crate) bytes: &'a [u8],
+    /// The keys of its outermost JSON object.
+    pub(crate) outline: Outline<'a>,
+}
+
+impl<'a> Document<'a> {
+    pub(crate) fn new(hint: &'a str, bytes: &'a [u8]) -> Self {
+        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+        Self { hint, bytes, outline: Outline::of(bytes) }
+    }
+
+    /// The last part of the path.
+    pub(crate) fn file_name(&self) -> &'a str {
+        self.hint.rsplit(['/', '\\']).next().unwrap_or(self.hint)
+    }
+}
+
+/// How much of its feed a document is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// All of it: a later one replaces it.
+    Whole,
+    /// A part: the feed is what all of them say together.
+    Part,
+}
+
+/// What one document says for one feed.
+#[derive(Debug)]
+pub(crate) struct Parsed {
+    pub(crate) feed: FeedId,
+    pub(crate) kind: FeedKind,
+    pub(crate) scope: Scope,
+    /// The newest date inside.
+    pub(crate) modified: Option<Timestamp>,
+    pub(crate) drafts: Vec<Draft>,
+    pub(crate) exploited: BTreeMap<String, Exploited>,
+    pub(crate) digests: Vec<(Digest, Listed)>,
+    /// Records that could not be read, by name and reason.
+    pub(crate) broken: Vec<String>,
+    /// Records that are kept out, counted by reason.
+    pub(crate) skipped: BTreeMap<String, u64>,
+}
+
+impl Parsed {
+    fn new(feed: FeedId, kind: FeedKind, scope: Scope) -> Self {
+        Self {
+            feed,
+            kind,
+            scope,
+            modified: None,
+            drafts: Vec::new(),
+            exploited: BTreeMap::new(),
+            digests: Vec::new(),
+            broken: Vec::new(),
+            skipped: BTreeMap::new(),
+        }
+    }
+
+    fn skip(&mut self, reason: impl Into<String>) {
+        *self.skipped.entry(reason.into()).or_default() += 1;
+    }
+}
+
+/// One advisory and what it says about packages.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    pub(crate) modified: Option<Timestamp>,
+    pub(crate) advisory: Advisory,
+    pub(crate) statements: Vec<(Key, Statement)>,
+    /// Scores of the one CVE that it is about, to rate that CVE in feeds that do not.
+    pub(crate) rated: Option<(String, Vec<CvssScore>)>,
+}
+
+/// A part of a document that may be of another form than it should be, without spoiling the rest.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Lenient<T> {
+    Good(T),
+    Bad(IgnoredAny),
+}
+
+/// A list that may be `null` or missing.
+fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
+    Option::<T>::deserialize(deserializer).map(Option::unwrap_or_default)
+}
+
+/// Refuses text that has no place in an id, a name or a version: empty, too long, or with control characters.
+fn plain<'a>(what: &str, text: &'a str) -> Result<&'a str, String> {
+    if text.is_empty() {
+        return Err(format!("{what} is empty"));
+    }
+    if text.len() > TEXT_BYTES_MAX {
+        return Err(format!("{what} has {} bytes, more than the {TEXT_BYTES_MAX} that are kept", text.len()));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(format!("{what} has a control character in it"));
+    }
+    Ok(text)
+}
+
+/// A feed id of any text: lower-case, everything but letters, digits, `.` and `_` becomes `-`.
+fn feed_id(text: &str) -> FeedId {
+    let mut id: String = text
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_') { c.to_ascii_lowercase() } else { '-' })
+        .collect();
+    id.truncate(FEED_ID_BYTES_MAX);
+    id
+}
+
+/// The first sentence, or as much of it as is kept.
+fn summary(text: &str) -> Option<String> {
+    let line = text.lines().map(|l| l.trim().trim_start_matches('#').trim()).find(|l| !l.is_empty())?;
+    let sentence = line.split_inclusive(". ").next().unwrap_or(line).trim_end();
+    let mut kept: String = sentence.chars().filter(|c| !c.is_control()).take(SUMMARY_CHARS_MAX).collect();
+    if sentence.chars().nth(SUMMARY_CHARS_MAX).is_some() {
+        kept.push('…');
+    }
+    (!kept.is_empty()).then_some(kept)
+}
+
+/// Dates as feeds write them: RFC 3339, or a bare day.
+fn date(text: &str) -> Option<Timestamp> {
+    text.parse().ok().or_else(|| format!("{}T00:00:00Z", text.trim()).parse().ok())
+}
+
+/// A page that may be shown as a link.
+fn web_page(url: &str) -> Option<String> {
+    let is_web = url.starts_with("https://") || url.starts_with("http://");
+    (is_web && plain("url", url).is_ok() && !url.contains(['"', '<', '>', ' '])).then(|| url.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn summaries_are_one_sentence() {
+        let check = |text: &str, expect: Option<&str>| assert_eq!(summary(text).as_deref(), expect);
+        check("# Title\n\nBody.", Some("Title"));
+        check("First one. Second one.", Some("First one."));
+        check(" \n ", None);
+        assert_eq!(summary(&"x".repeat(500)).map(|s| s.chars().count()), Some(SUMMARY_CHARS_MAX + 1));
+    }
+
+    #[test]
+    fn only_web_pages_become_links() {
+        assert!(web_page("https://example.org/a").is_some());
+        assert!(web_page("javascript:alert(1)").is_none());
+        assert!(web_page("https://example.org/\"onload=").is_none());
+    }
+
+    #[test]
+    fn feed_ids_are_safe_file_names() {
+        assert_eq!(feed_id("osv-Rocky Linux"), "osv-rocky-linux");
+        assert_eq!(feed_id("hashes-../../x"), "hashes-..-..-x");
+        assert_eq!(date("2025-08-25").map(|d| d.to_string()).as_deref(), Some("2025-08-25T00:00:00Z"));
+    }
+}

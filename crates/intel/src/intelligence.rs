@@ -1,0 +1,196 @@
+//! Everything that is known, opened: answers about packages and files.
+
+use crate::error::{Error, Result};
+use crate::explain::{Explanation, Lookup};
+use crate::gaps;
+use crate::matching::Enrichment;
+use crate::matching::evaluate::{Installed, judge};
+use crate::matching::{Witness, merge};
+use crate::meta::{FeedKind, FeedMeta};
+use crate::name::candidates;
+use crate::record::{Exploited, Key};
+use crate::segment::Segment;
+use crate::version::Scheme;
+use model::advisory::{BadHash, KevEntry};
+use model::inventory::OsRelease;
+use model::{Digest, EcosystemRelease, Gap, Match, Package, PackageKey, Timestamp};
+use std::collections::HashMap;
+
+/// One generation of intelligence: a set of opened feeds. Cheap to make, shared by reference or `Arc`.
+#[derive(Debug)]
+pub struct Intelligence {
+    generation: u64,
+    feeds: Vec<FeedMeta>,
+    /// In the order of `feeds`.
+    segments: Vec<Segment>,
+    /// Which feeds have records for a release.
+    by_release: HashMap<EcosystemRelease, Vec<usize>>,
+}
+
+/// What was found about a package, and where was looked.
+struct Collected<'a> {
+    witnesses: Vec<Witness<'a>>,
+    lookups: Vec<Lookup>,
+}
+
+impl Intelligence {
+    /// Puts opened feeds together. Nothing of the segments is read.
+    pub fn new(generation: u64, mut segments: Vec<(FeedMeta, Segment)>) -> Self {
+        segments.sort_by(|(a, _), (b, _)| a.id.cmp(&b.id));
+        let mut by_release: HashMap<EcosystemRelease, Vec<usize>> = HashMap::new();
+        for (index, (meta, _)) in segments.iter().enumerate() {
+            for release in &meta.releases {
+                by_release.entry(release.clone()).or_default().push(index);
+            }
+        }
+        let (feeds, segments) = segments.into_iter().unzip();
+        Self { generation, feeds, segments, by_release }
+    }
+
+    /// Every vulnerability that an advisory mentions for this package, sorted by id: affected, undecided, and those that
+    /// it does not have. Empty when the package's distribution is unknown: that is a gap, see [`Intelligence::gaps`].
+    ///
+    /// # Errors
+    /// When a segment was changed after it was written.
+    pub fn matches(&self, key: &PackageKey) -> Result<Vec<Match>> {
+        let Some(release) = key.ecosystem() else { return Ok(Vec::new()) };
+        let collected = self.collect(key, &release)?;
+        self.merge(&collected.witnesses, &release)
+    }
+
+    /// True when a feed has records for exactly this ecosystem and release.
+    pub fn covers(&self, release: &EcosystemRelease) -> bool {
+        self.by_release.contains_key(release)
+    }
+
+    /// What lists of bad files say about a digest, sorted.
+    ///
+    /// # Errors
+    /// When a segment was changed after it was written.
+    pub fn bad_hashes(&self, digest: &Digest) -> Result<Vec<BadHash>> {
+        let mut found = Vec::new();
+        for (meta, segment) in self.of_kind(FeedKind::Hashes) {
+            let listed = segment.listed(digest).map_err(|e| e.of_feed(&meta.id))?;
+            let entry = |l: crate::record::Listed| BadHash { feed: meta.id.clone(), name: l.name, source: l.source };
+            found.extend(listed.into_iter().map(entry));
+        }
+        found.sort();
+        Ok(found)
+    }
+
+    /// What could not be judged about these packages, and why: ecosystems and releases without advisories, feeds that
+    /// are older than their maximum age, feeds whose last import failed. Sorted. A version that could not be compared
+    /// is a match with [`Verdict::Undecided`](model::Verdict), not a gap.
+    pub fn gaps(&self, packages: &[Package], os: Option<&OsRelease>, now: Timestamp) -> Vec<Gap> {
+        gaps::find(self, packages, os, now)
+    }
+
+    /// Why a package has, or has not, a vulnerability (by CVE or any alias).
+    ///
+    /// # Errors
+    /// When a segment was changed after it was written.
+    pub fn explain(&self, key: &PackageKey, vulnerability: &str) -> Result<Explanation> {
+        let Some(release) = key.ecosystem() else {
+            return Ok(Explanation::unsupported(key, vulnerability));
+        };
+        let collected = self.collect(key, &release)?;
+        let is_asked = |id: &str| id.eq_ignore_ascii_case(vulnerability);
+        let found = self
+            .merge(&collected.witnesses, &release)?
+            .into_iter()
+            .find(|found| is_asked(&found.vulnerability) || found.aliases.iter().any(|alias| is_asked(alias)));
+        let is_of_match = |w: &&Witness<'_>| {
+            found.as_ref().is_some_and(|m| m.advisories.iter().any(|a| a.feed == w.feed.id && a.id == w.advisory.id))
+        };
+        let steps = collected.witnesses.iter().filter(is_of_match).map(Witness::sentence).collect();
+        Ok(Explanation {
+            purl: key.purl(),
+            vulnerability: vulnerability.to_owned(),
+            is_covered: self.covers(&release),
+            release: Some(release),
+            lookups: collected.lookups,
+            steps,
+            found,
+        })
+    }
+
+    /// The feeds, sorted by id.
+    pub fn feeds(&self) -> &[FeedMeta] {
+        &self.feeds
+    }
+
+    /// The number of this generation.
+    pub const fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Feeds that have records for a release.
+    pub(crate) fn feeds_of(&self, release: &EcosystemRelease) -> impl Iterator<Item = &FeedMeta> {
+        self.by_release.get(release).into_iter().flatten().map(|index| &self.feeds[*index])
+    }
+
+    fn of_kind(&self, kind: FeedKind) -> impl Iterator<Item = (&FeedMeta, &Segment)> {
+        self.feeds.iter().zip(&self.segments).filter(move |(meta, _)| meta.kind == kind)
+    }
+
+    fn collect(&self, key: &PackageKey, release: &EcosystemRelease) -> Result<Collected<'_>> {
+        let scheme = Scheme::of(release.ecosystem);
+        let mut collected = Collected { witnesses: Vec::new(), lookups: Vec::new() };
+        let Some(feeds) = self.by_release.get(release) else { return Ok(collected) };
+        for candidate in candidates(key, release.ecosystem) {
+            let wanted = Key::Package(release.clone(), candidate.name.clone());
+            let installed = Installed { name: &candidate.name, version: &candidate.version, scheme };
+            for index in feeds {
+                let (feed, segment) = (&self.feeds[*index], &self.segments[*index]);
+                let named = |e: Error| e.of_feed(&feed.id);
+                let statements = segment.statements(&wanted).map_err(named)?;
+                collected.lookups.push(Lookup {
+                    feed: feed.id.clone(),
+                    name: candidate.name.clone(),
+                    version: candidate.version.clone(),
+                    records: statements.len(),
+                });
+                for stored in statements {
+                    let advisory = segment.advisory(stored.advisory).map_err(named)?;
+                    let judgement = judge(&stored.statement.says, installed);
+                    collected.witnesses.push(Witness { feed, advisory, statement: stored.statement, judgement });
+                }
+            }
+        }
+        Ok(collected)
+    }
+
+    fn merge(&self, witnesses: &[Witness<'_>], release: &EcosystemRelease) -> Result<Vec<Match>> {
+        let scheme = Scheme::of(release.ecosystem);
+        let is_os = release.ecosystem.format().is_os();
+        let mut matches = merge(witnesses, scheme, is_os, |cve| self.enrichment(cve))?;
+        for found in &mut matches {
+            found.kev = self.exploited(&found.vulnerability)?;
+        }
+        Ok(matches)
+    }
+
+    fn enrichment(&self, cve: &str) -> Result<Enrichment> {
+        let mut cvss = Vec::new();
+        for (meta, segment) in self.of_kind(FeedKind::Osv) {
+            if let Some(rated) = segment.rated(cve).map_err(|e| e.of_feed(&meta.id))? {
+                cvss.extend(rated.cvss.into_iter().map(|score| (meta.id.clone(), score)));
+            }
+        }
+        Ok(Enrichment { cvss })
+    }
+
+    fn exploited(&self, vulnerability: &str) -> Result<Option<KevEntry>> {
+        for (meta, segment) in self.of_kind(FeedKind::Kev) {
+            if let Some(entry) = segment.exploited(vulnerability).map_err(|e| e.of_feed(&meta.id))? {
+                return Ok(kev_entry(&entry));
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn kev_entry(entry: &Exploited) -> Option<KevEntry> {
+    let time = |seconds: i64| Timestamp::from_second(seconds).ok();
+    Some(KevEntry { added: time(entry.added)?, due: entry.due.and_then(time), ransomware: entry.ransomware })
+}

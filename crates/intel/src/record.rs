@@ -1,0 +1,209 @@
+//! What a segment keeps about an advisory: the common form that every feed is read into.
+//!
+//! Two parts: an [`Advisory`] is what it says in general, kept once; a [`Statement`] is what it says about one
+//! package of one ecosystem and release. Both are stored in postcard form, so fields are only ever appended together
+//! with a new segment format version.
+
+use model::advisory::{CvssScore, Outlook};
+use model::{EcosystemRelease, Severity};
+use serde::{Deserialize, Serialize};
+
+/// What an advisory says in general. Its own modification time is left out on purpose: a record that only has a new
+/// date has not changed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Advisory {
+    /// Its id, unique in its feed.
+    pub(crate) id: String,
+    /// The CVEs that it is about, sorted. It is one row of a report for each.
+    pub(crate) cves: Vec<String>,
+    /// Its other names, sorted.
+    pub(crate) others: Vec<String>,
+    /// A page for people.
+    pub(crate) url: Option<String>,
+    /// One sentence.
+    pub(crate) summary: Option<String>,
+    /// Seconds since 1970.
+    pub(crate) published: Option<i64>,
+    /// It was taken back.
+    pub(crate) withdrawn: bool,
+    /// It speaks of an update that a distribution published, so `published` is when the fix came out.
+    pub(crate) is_erratum: bool,
+    /// The package itself is malicious.
+    pub(crate) malicious: bool,
+    /// Vectors that could be scored.
+    pub(crate) cvss: Vec<CvssScore>,
+    /// The source's own word.
+    pub(crate) rating: Option<Severity>,
+}
+
+/// What an advisory says about one package.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Statement {
+    /// What.
+    pub(crate) says: Says,
+    /// The source's own word for this package.
+    pub(crate) rating: Option<Severity>,
+    /// Vectors for this package.
+    pub(crate) cvss: Vec<CvssScore>,
+}
+
+/// The substance of a [`Statement`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Says {
+    /// Affected inside the intervals and at the versions.
+    Ranges {
+        /// Stretches of affected versions.
+        intervals: Vec<Interval>,
+        /// Versions listed one by one, sorted as text.
+        versions: Vec<String>,
+        /// Why a part of the ranges could not be read as intervals.
+        unclear: Option<String>,
+    },
+    /// Fixed in these versions; one that is older than the newest of them is affected.
+    FixedIn(Vec<String>),
+    /// Affected whatever the version, with no fix.
+    Open {
+        /// What the distribution means to do.
+        outlook: Outlook,
+        /// The distribution's own remark.
+        note: Option<String>,
+    },
+    /// Not affected, whatever the version.
+    NotAffected,
+    /// The source has not decided.
+    Undetermined,
+}
+
+/// A stretch of affected versions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Interval {
+    /// The first affected version; `None` is before every version.
+    pub(crate) from: Option<String>,
+    /// Where it ends.
+    pub(crate) end: End,
+}
+
+/// Where a stretch of affected versions ends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum End {
+    /// Every later version is affected.
+    Never,
+    /// Before this version, which has the fix.
+    Fixed(String),
+    /// With this version; a later one that has the fix, when it is known.
+    Last(String, Option<String>),
+    /// Before this version, about which nothing is said.
+    Limit(String),
+}
+
+/// An entry of a catalogue of known exploited vulnerabilities.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Exploited {
+    /// When it was added, seconds since 1970.
+    pub(crate) added: i64,
+    /// When US agencies must have fixed it, seconds since 1970.
+    pub(crate) due: Option<i64>,
+    /// Used by ransomware.
+    pub(crate) ransomware: bool,
+}
+
+/// What is known about a CVE in general, for feeds that do not rate.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub(crate) struct Rated {
+    /// Vectors that could be scored, sorted.
+    pub(crate) cvss: Vec<CvssScore>,
+}
+
+/// A digest on a list of known bad files.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct Listed {
+    /// The name that the list gives it.
+    pub(crate) name: String,
+    /// Where the list has it from.
+    pub(crate) source: Option<String>,
+}
+
+/// What a record of the key table is about. As bytes: a letter for the sort, then the text; the parts of a package
+/// key are separated by the unit separator, which no name may contain.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Key {
+    /// Statements about a package.
+    Package(EcosystemRelease, String),
+    /// An [`Exploited`] entry of a CVE.
+    Exploited(String),
+    /// A [`Rated`] entry of a CVE.
+    Rated(String),
+}
+
+const SEPARATOR: char = '\u{1f}';
+
+impl Key {
+    /// The bytes that the key table is sorted by.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        match self {
+            Self::Package(release, name) => format!("P{release}{SEPARATOR}{name}").into_bytes(),
+            Self::Exploited(cve) => format!("E{cve}").into_bytes(),
+            Self::Rated(cve) => format!("R{cve}").into_bytes(),
+        }
+    }
+
+    /// Reads what [`Key::encode`] has written; `None` for anything else.
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(bytes).ok()?;
+        if let Some(rest) = text.strip_prefix('P') {
+            let (release, name) = rest.split_once(SEPARATOR)?;
+            return Some(Self::Package(EcosystemRelease::from_name(release)?, name.to_owned()));
+        }
+        if let Some(cve) = text.strip_prefix('E') {
+            return Some(Self::Exploited(cve.to_owned()));
+        }
+        text.strip_prefix('R').map(|cve| Self::Rated(cve.to_owned()))
+    }
+}
+
+/// True for a CVE id (CVE program, "CVE ID Syntax": a year and four or more digits).
+pub(crate) fn is_cve(id: &str) -> bool {
+    cve_prefix(id).is_some_and(|cve| cve.len() == id.len())
+}
+
+/// The CVE id that a text begins with: secdb has `CVE-2019-19451.patch` and `CVE-2017-17434-1`.
+pub(crate) fn cve_prefix(text: &str) -> Option<&str> {
+    let rest = text.strip_prefix("CVE-")?;
+    let (year, rest) = rest.split_once('-')?;
+    if year.len() != 4 || !year.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+    (digits >= 4).then(|| &text[.."CVE-".len() + 5 + digits])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cve_ids_are_told_from_other_text() {
+        let check = |text: &str, expect: Option<&str>| assert_eq!(cve_prefix(text), expect, "{text}");
+        check("CVE-2019-1547", Some("CVE-2019-1547"));
+        check("CVE-2019-19451.patch", Some("CVE-2019-19451"));
+        check("CVE-2017-17434-1", Some("CVE-2017-17434"));
+        check("CVE-????-?????", None);
+        check("CVE-2019-12", None);
+        check("XSA-284", None);
+        assert!(is_cve("CVE-2019-1547") && !is_cve("CVE-2019-1547x"));
+    }
+
+    #[test]
+    fn keys_read_back() {
+        let release = EcosystemRelease::from_name("Alpine:v3.10").unwrap();
+        for key in [
+            Key::Package(release, "openssl".into()),
+            Key::Exploited("CVE-2019-1547".into()),
+            Key::Rated("CVE-2019-1547".into()),
+        ] {
+            assert_eq!(Key::decode(&key.encode()), Some(key));
+        }
+        assert_eq!(Key::decode(b"Pnonsense"), None);
+        assert_eq!(Key::decode(&[0xff]), None);
+    }
+}

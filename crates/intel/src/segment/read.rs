@@ -1,0 +1,298 @@
+//! Opens a segment and reads from it, checking each block once, when it is first used.
+
+use super::{
+    BLOCK_BYTES, DIGEST_ENTRY_BYTES, FORMAT, HEADER_BYTES, HEADER_HASH_AT, KEY_ENTRY_BYTES, MAGIC, PARTS, ROOT_AT,
+};
+use crate::error::{Error, Result};
+use crate::record::{Advisory, Exploited, Key, Listed, Rated, Statement};
+use model::Digest;
+use serde::de::DeserializeOwned;
+use sha2::{Digest as _, Sha256};
+use std::cmp::Ordering;
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering as Memory};
+
+/// One opened feed. Cloning shares the bytes and what has been checked of them.
+#[derive(Clone)]
+pub struct Segment {
+    bytes: Arc<dyn AsRef<[u8]> + Send + Sync>,
+    keys: Range<usize>,
+    digests: Range<usize>,
+    strings: Range<usize>,
+    heap: Range<usize>,
+    hashes: Range<usize>,
+    root: Digest,
+    /// One bit per block that was found good.
+    verified: Arc<[AtomicU64]>,
+}
+
+/// A statement and where its advisory lies.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct StoredStatement {
+    /// Offset in the heap, for [`Segment::advisory`].
+    pub(crate) advisory: u64,
+    /// What it says.
+    pub(crate) statement: Statement,
+}
+
+/// One row of the key table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct KeyEntry<'a> {
+    pub(crate) key: &'a [u8],
+    pub(crate) hash: [u8; 16],
+    record: Range<usize>,
+}
+
+impl Segment {
+    /// Opens a segment: checks the magic, the size, the header's hash and the root of the block hashes. The body is
+    /// not read.
+    ///
+    /// # Errors
+    /// When the bytes are not a segment, were cut short or extended, or when header or block hashes were changed; or
+    /// when the format version is another.
+    pub fn open(bytes: Arc<dyn AsRef<[u8]> + Send + Sync>) -> Result<Self> {
+        let all = (*bytes).as_ref();
+        let header = all.get(..HEADER_BYTES).ok_or_else(|| cut_short(all.len(), HEADER_BYTES as u64))?;
+        if &header[..8] != MAGIC {
+            return Err(Error::malformed("this is not an intelligence segment: it does not begin with PRATIQSG"));
+        }
+        let format = u32_at(header, 8);
+        if format != FORMAT {
+            return Err(Error::unsupported(format!(
+                "segment format {format} is not the one that this program reads ({FORMAT}); import the feed again"
+            )));
+        }
+        let total = u64_at(header, 16);
+        if total != all.len() as u64 {
+            return Err(cut_short(all.len(), total));
+        }
+        if Sha256::digest(&header[..HEADER_HASH_AT])[..HEADER_BYTES - HEADER_HASH_AT] != header[HEADER_HASH_AT..] {
+            return Err(Error::malformed("the segment's header was changed: its hash does not match"));
+        }
+        let [keys, digests, strings, heap, hashes] = parts(header, all.len())?;
+        let root: [u8; 32] = header[ROOT_AT..ROOT_AT + 32].try_into().expect("32 bytes");
+        if Sha256::digest(&all[hashes.clone()])[..] != root {
+            return Err(Error::malformed("the segment's block hashes were changed: their root does not match"));
+        }
+        let blocks = hashes.len() / 32;
+        let verified = (0..blocks.div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
+        Ok(Self { keys, digests, strings, heap, hashes, root: Digest::from_bytes(root), verified, bytes })
+    }
+
+    /// Checks every block.
+    ///
+    /// # Errors
+    /// Names the first block that was changed.
+    pub fn verify(&self) -> Result<()> {
+        (0..self.hashes.len() / 32).try_for_each(|block| self.check_block(block))
+    }
+
+    /// The SHA-256 over the block hashes: names the content.
+    pub const fn root(&self) -> Digest {
+        self.root
+    }
+
+    /// How many bytes the segment has.
+    pub fn bytes_len(&self) -> u64 {
+        (*self.bytes).as_ref().len() as u64
+    }
+
+    /// What is said about a package.
+    pub(crate) fn statements(&self, key: &Key) -> Result<Vec<StoredStatement>> {
+        let Some(entry) = self.find(&key.encode())? else { return Ok(Vec::new()) };
+        let mut rest = self.read(entry.record)?;
+        let count = take_u32(&mut rest)?;
+        let mut found = Vec::new();
+        for _ in 0..count {
+            let advisory = u64::from_le_bytes(take(&mut rest, 8)?.try_into().expect("8 bytes"));
+            let bytes = take_u32(&mut rest)? as usize;
+            found.push(StoredStatement { advisory, statement: decode(take(&mut rest, bytes)?)? });
+        }
+        Ok(found)
+    }
+
+    /// The advisory at a heap offset that a statement names.
+    pub(crate) fn advisory(&self, offset: u64) -> Result<Advisory> {
+        let start = usize::try_from(offset).ok().and_then(|offset| self.heap.start.checked_add(offset));
+        let start = start.ok_or_else(|| Error::malformed("an advisory's offset lies outside the segment"))?;
+        let mut size = self.read(start..start.saturating_add(4))?;
+        let bytes = take_u32(&mut size)? as usize;
+        decode(self.read(start + 4..(start + 4).saturating_add(bytes))?)
+    }
+
+    /// The catalogue entry of a CVE.
+    pub(crate) fn exploited(&self, cve: &str) -> Result<Option<Exploited>> {
+        self.single(&Key::Exploited(cve.to_owned()))
+    }
+
+    /// What is known about a CVE in general.
+    pub(crate) fn rated(&self, cve: &str) -> Result<Option<Rated>> {
+        self.single(&Key::Rated(cve.to_owned()))
+    }
+
+    /// What the lists say about a digest.
+    pub(crate) fn listed(&self, digest: &Digest) -> Result<Vec<Listed>> {
+        let (mut low, mut high) = (0, self.digest_count());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let (found, record) = self.digest_entry(middle)?;
+            match found.cmp(digest) {
+                Ordering::Less => low = middle + 1,
+                Ordering::Greater => high = middle,
+                Ordering::Equal => return decode(self.read(record)?),
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    /// How many rows the key table has.
+    pub(crate) fn key_count(&self) -> usize {
+        self.keys.len() / KEY_ENTRY_BYTES
+    }
+
+    /// How many rows the digest table has.
+    pub(crate) fn digest_count(&self) -> usize {
+        self.digests.len() / DIGEST_ENTRY_BYTES
+    }
+
+    /// A row of the key table, with its key.
+    pub(crate) fn key_entry(&self, index: usize) -> Result<KeyEntry<'_>> {
+        let at = self.keys.start + index * KEY_ENTRY_BYTES;
+        let row = self.read(at..at + KEY_ENTRY_BYTES)?;
+        let key = self.read(within(&self.strings, u64_at(row, 0), u32_at(row, 8))?)?;
+        let record = within(&self.heap, u64_at(row, 16), u32_at(row, 12))?;
+        Ok(KeyEntry { key, hash: row[24..40].try_into().expect("16 bytes"), record })
+    }
+
+    /// A row of the digest table: the digest and where its record lies.
+    pub(crate) fn digest_entry(&self, index: usize) -> Result<(Digest, Range<usize>)> {
+        let at = self.digests.start + index * DIGEST_ENTRY_BYTES;
+        let row = self.read(at..at + DIGEST_ENTRY_BYTES)?;
+        let digest = Digest::from_bytes(row[..32].try_into().expect("32 bytes"));
+        Ok((digest, within(&self.heap, u64_at(row, 32), u32_at(row, 40))?))
+    }
+
+    /// Bytes of the body, once every block that they touch has been checked.
+    pub(crate) fn read(&self, range: Range<usize>) -> Result<&[u8]> {
+        if range.start < HEADER_BYTES || range.end > self.hashes.start || range.start > range.end {
+            return Err(Error::malformed("an offset lies outside the segment"));
+        }
+        if !range.is_empty() {
+            let first = (range.start - HEADER_BYTES) / BLOCK_BYTES;
+            let last = (range.end - 1 - HEADER_BYTES) / BLOCK_BYTES;
+            (first..=last).try_for_each(|block| self.check_block(block))?;
+        }
+        (*self.bytes).as_ref().get(range).ok_or_else(|| Error::malformed("the segment became shorter while in use"))
+    }
+
+    fn single<T: DeserializeOwned>(&self, key: &Key) -> Result<Option<T>> {
+        self.find(&key.encode())?.map(|entry| decode(self.read(entry.record)?)).transpose()
+    }
+
+    fn find(&self, key: &[u8]) -> Result<Option<KeyEntry<'_>>> {
+        let (mut low, mut high) = (0, self.key_count());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let entry = self.key_entry(middle)?;
+            match entry.key.cmp(key) {
+                Ordering::Less => low = middle + 1,
+                Ordering::Greater => high = middle,
+                Ordering::Equal => return Ok(Some(entry)),
+            }
+        }
+        Ok(None)
+    }
+
+    fn check_block(&self, block: usize) -> Result<()> {
+        let (word, bit) = (&self.verified[block / 64], 1u64 << (block % 64));
+        if word.load(Memory::Relaxed) & bit != 0 {
+            return Ok(());
+        }
+        let all = (*self.bytes).as_ref();
+        let start = HEADER_BYTES + block * BLOCK_BYTES;
+        let end = (start + BLOCK_BYTES).min(self.hashes.start);
+        let hash_at = self.hashes.start + block * 32;
+        let content = all.get(start..end);
+        let expected = all.get(hash_at..hash_at + 32);
+        match (content, expected) {
+            (Some(content), Some(expected)) if Sha256::digest(content)[..] == *expected => {
+                word.fetch_or(bit, Memory::Relaxed);
+                Ok(())
+            }
+            (Some(_), Some(_)) => Err(Error::malformed(format!(
+                "block {block} of the segment was changed after it was written: its SHA-256 does not match"
+            ))),
+            (None, _) | (_, None) => Err(Error::malformed("the segment became shorter while in use")),
+        }
+    }
+}
+
+impl fmt::Debug for Segment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Segment").field("root", &self.root).field("keys", &self.key_count()).finish_non_exhaustive()
+    }
+}
+
+fn cut_short(found: usize, expected: u64) -> Error {
+    Error::malformed(format!(
+        "the segment has {found} bytes where {expected} are expected: it was cut short or changed"
+    ))
+}
+
+/// The five parts, in order, without gaps, from the header to the end.
+fn parts(header: &[u8], total: usize) -> Result<[Range<usize>; PARTS]> {
+    let wrong = || Error::malformed("the segment's parts do not fit together");
+    let mut next = HEADER_BYTES;
+    let mut found: [Range<usize>; PARTS] = Default::default();
+    for (index, part) in found.iter_mut().enumerate() {
+        let offset = usize::try_from(u64_at(header, 24 + index * 16)).map_err(|_| wrong())?;
+        let bytes = usize::try_from(u64_at(header, 32 + index * 16)).map_err(|_| wrong())?;
+        let end = offset.checked_add(bytes).filter(|end| *end <= total).ok_or_else(wrong)?;
+        if offset != next {
+            return Err(wrong());
+        }
+        *part = offset..end;
+        next = end;
+    }
+    let body = found[PARTS - 1].start - HEADER_BYTES;
+    let fits = next == total
+        && found[0].len().is_multiple_of(KEY_ENTRY_BYTES)
+        && found[1].len().is_multiple_of(DIGEST_ENTRY_BYTES)
+        && found[PARTS - 1].len() == body.div_ceil(BLOCK_BYTES) * 32
+        && u32_at(header, 12) as usize == BLOCK_BYTES;
+    if fits { Ok(found) } else { Err(wrong()) }
+}
+
+fn within(part: &Range<usize>, offset: u64, bytes: u32) -> Result<Range<usize>> {
+    let start = usize::try_from(offset).ok().and_then(|offset| part.start.checked_add(offset));
+    let end = start.and_then(|start| start.checked_add(bytes as usize)).filter(|end| *end <= part.end);
+    match (start, end) {
+        (Some(start), Some(end)) => Ok(start..end),
+        (None, _) | (_, None) => Err(Error::malformed("an offset lies outside the segment")),
+    }
+}
+
+fn take<'a>(rest: &mut &'a [u8], bytes: usize) -> Result<&'a [u8]> {
+    let (taken, left) =
+        rest.split_at_checked(bytes).ok_or_else(|| Error::malformed("a record of the segment ends too early"))?;
+    *rest = left;
+    Ok(taken)
+}
+
+fn take_u32(rest: &mut &[u8]) -> Result<u32> {
+    take(rest, 4).map(|bytes| u32_at(bytes, 0))
+}
+
+fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+    postcard::from_bytes(bytes).map_err(|e| Error::malformed(format!("a record of the segment cannot be read: {e}")))
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes(bytes[at..at + 4].try_into().expect("4 bytes"))
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    u64::from_le_bytes(bytes[at..at + 8].try_into().expect("8 bytes"))
+}

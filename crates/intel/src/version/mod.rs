@@ -1,0 +1,311 @@
+//! Version schemes: how each ecosystem orders its versions.
+//!
+//! Not here: ranges and verdicts, which are built on top of [`Scheme::compare`].
+//!
+//! Invariant: [`Scheme::compare`] either gives the order that the ecosystem's own tool gives, or says which version it
+//! could not read. It never guesses. Numbers have no upper bound: they are compared as strings of digits.
+
+pub mod apk;
+mod composer;
+mod deb;
+mod gem;
+mod maven;
+mod nuget;
+mod pep440;
+mod rpm;
+mod semver;
+
+use std::cmp::Ordering;
+use std::fmt;
+
+use model::Ecosystem;
+
+/// The longest version that is read, in bytes. Longer ones are [`Incomparable`].
+pub const BYTES_MAX: usize = 1024;
+
+/// A way of writing and ordering versions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Scheme {
+    /// Alpine, Wolfi, Chainguard: apk-tools.
+    Apk,
+    /// Debian, Ubuntu: deb-version(7).
+    Deb,
+    /// Distributions with rpm: rpm-version(7), with epoch and release.
+    Rpm,
+    /// Semantic Versioning 2.0.0, with a leading `v` and any count of numbers allowed.
+    Semver,
+    /// npm: semver as node-semver reads it in loose mode.
+    Npm,
+    /// Go modules (semver), and Go releases (`go1.21rc2`).
+    Go,
+    /// Bitnami: semver, where a bare number after the hyphen is a packaging revision.
+    Bitnami,
+    /// Python: PEP 440.
+    Pep440,
+    /// Maven: the version order specification of the POM reference.
+    Maven,
+    /// RubyGems: `Gem::Version`.
+    Gem,
+    /// NuGet: up to four numbers, labels without regard to case.
+    NuGet,
+    /// Packagist: the order of PHP's `version_compare`, which Composer uses.
+    Composer,
+}
+
+/// A version that its scheme cannot read, so that nothing can be said about its order.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{version:?} is not a {scheme} version: {why}")]
+pub struct Incomparable {
+    /// The version as found, cut to 100 characters.
+    pub version: String,
+    /// The scheme that could not read it.
+    pub scheme: Scheme,
+    /// What is wrong with it.
+    pub why: &'static str,
+}
+
+impl Scheme {
+    /// Every scheme.
+    pub const ALL: [Self; 12] = [
+        Self::Apk,
+        Self::Deb,
+        Self::Rpm,
+        Self::Semver,
+        Self::Npm,
+        Self::Go,
+        Self::Bitnami,
+        Self::Pep440,
+        Self::Maven,
+        Self::Gem,
+        Self::NuGet,
+        Self::Composer,
+    ];
+
+    /// The scheme of an ecosystem's versions.
+    pub const fn of(ecosystem: Ecosystem) -> Self {
+        match ecosystem {
+            Ecosystem::Alpine | Ecosystem::Wolfi | Ecosystem::Chainguard => Self::Apk,
+            Ecosystem::Debian | Ecosystem::Ubuntu => Self::Deb,
+            Ecosystem::RedHat
+            | Ecosystem::AlmaLinux
+            | Ecosystem::RockyLinux
+            | Ecosystem::OracleLinux
+            | Ecosystem::AmazonLinux
+            | Ecosystem::Fedora
+            | Ecosystem::Suse
+            | Ecosystem::OpenSuse
+            | Ecosystem::PhotonOs
+            | Ecosystem::AzureLinux
+            | Ecosystem::OpenEuler => Self::Rpm,
+            Ecosystem::Npm => Self::Npm,
+            Ecosystem::PyPI => Self::Pep440,
+            Ecosystem::Go => Self::Go,
+            Ecosystem::Maven => Self::Maven,
+            Ecosystem::CratesIo => Self::Semver,
+            Ecosystem::RubyGems => Self::Gem,
+            Ecosystem::Packagist => Self::Composer,
+            Ecosystem::NuGet => Self::NuGet,
+            Ecosystem::Bitnami => Self::Bitnami,
+        }
+    }
+
+    /// The name that people read and that fixtures are called by.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Apk => "apk",
+            Self::Deb => "deb",
+            Self::Rpm => "rpm",
+            Self::Semver => "semver",
+            Self::Npm => "npm",
+            Self::Go => "go",
+            Self::Bitnami => "bitnami",
+            Self::Pep440 => "pep440",
+            Self::Maven => "maven",
+            Self::Gem => "gem",
+            Self::NuGet => "nuget",
+            Self::Composer => "composer",
+        }
+    }
+
+    /// Compares two versions as the ecosystem's own tool does.
+    ///
+    /// # Errors
+    /// [`Incomparable`] with the first of the two that is not a version of this scheme, or is longer than [`BYTES_MAX`].
+    pub fn compare(self, a: &str, b: &str) -> Result<Ordering, Incomparable> {
+        for version in [a, b] {
+            self.check_length(version)?;
+        }
+        match self {
+            Self::Apk => apk::compare(a, b),
+            Self::Deb => both(self, a, b, deb::Version::parse),
+            Self::Rpm => both(self, a, b, rpm::Version::parse),
+            Self::Semver => both(self, a, b, semver::Version::parse),
+            Self::Npm => both(self, a, b, semver::Version::parse_npm),
+            Self::Go => both(self, a, b, semver::Version::parse_go),
+            Self::Bitnami => both(self, a, b, semver::Version::parse_bitnami),
+            Self::Pep440 => both(self, a, b, pep440::Version::parse),
+            Self::Maven => both(self, a, b, maven::Version::parse),
+            Self::Gem => both(self, a, b, gem::Version::parse),
+            Self::NuGet => both(self, a, b, nuget::Version::parse),
+            Self::Composer => both(self, a, b, composer::Version::parse),
+        }
+    }
+
+    /// Whether this is a version of the scheme.
+    ///
+    /// # Errors
+    /// [`Incomparable`] when it is not.
+    pub fn validate(self, version: &str) -> Result<(), Incomparable> {
+        self.compare(version, version).map(|_| ())
+    }
+
+    /// A total order for showing lists: what is not a version of the scheme comes before every version that is, in
+    /// natural order of its digits and letters. Never base a verdict on it; that is what [`Scheme::compare`] is for.
+    pub fn order(self, a: &str, b: &str) -> Ordering {
+        self.compare(a, b).unwrap_or_else(|_| match (self.validate(a), self.validate(b)) {
+            (Err(_), Ok(())) => Ordering::Less,
+            (Ok(()), Err(_)) => Ordering::Greater,
+            (Ok(()), Ok(())) | (Err(_), Err(_)) => natural(a, b),
+        })
+    }
+
+    fn check_length(self, version: &str) -> Result<(), Incomparable> {
+        if version.len() > BYTES_MAX {
+            return Err(self.incomparable(version, "it is longer than 1,024 bytes"));
+        }
+        Ok(())
+    }
+
+    fn incomparable(self, version: &str, why: &'static str) -> Incomparable {
+        Incomparable { version: version.chars().take(100).collect(), scheme: self, why }
+    }
+}
+
+impl fmt::Display for Scheme {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// Why a string is not a version.
+type Why = &'static str;
+
+fn both<'a, V: Ord>(
+    scheme: Scheme,
+    a: &'a str,
+    b: &'a str,
+    parse: impl Fn(&'a str) -> Result<V, Why>,
+) -> Result<Ordering, Incomparable> {
+    let left = parse(a).map_err(|why| scheme.incomparable(a, why))?;
+    let right = parse(b).map_err(|why| scheme.incomparable(b, why))?;
+    Ok(left.cmp(&right))
+}
+
+/// A whole number of any length: its digits without leading zeros. Zero is empty.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Number<'a>(&'a str);
+
+impl<'a> Number<'a> {
+    const ZERO: Self = Number("");
+
+    /// `digits` must be ASCII digits; no digits mean zero.
+    fn new(digits: &'a str) -> Self {
+        debug_assert!(digits.bytes().all(|b| b.is_ascii_digit()));
+        Number(digits.trim_start_matches('0'))
+    }
+
+    fn is_zero(self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Ord for Number<'_> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.len().cmp(&other.0.len()).then_with(|| self.0.cmp(other.0))
+    }
+}
+
+impl PartialOrd for Number<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// Splits off the longest prefix whose bytes are all ASCII and satisfy `wanted`.
+fn split_while(text: &str, wanted: impl Fn(&u8) -> bool) -> (&str, &str) {
+    let end = text.bytes().position(|b| !b.is_ascii() || !wanted(&b)).unwrap_or(text.len());
+    text.split_at(end)
+}
+
+/// Runs of digits and runs of letters, in order; every other character only separates.
+fn runs(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        rest = rest.trim_start_matches(|c: char| !c.is_ascii_alphanumeric());
+        let digits = rest.starts_with(|c: char| c.is_ascii_digit());
+        let (run, after) = split_while(rest, |b| if digits { b.is_ascii_digit() } else { b.is_ascii_alphabetic() });
+        rest = after;
+        (!run.is_empty()).then_some(run)
+    })
+}
+
+/// Digits by value, everything else by byte; ties by byte, so that only equal strings are equal.
+fn natural(a: &str, b: &str) -> Ordering {
+    let (mut left, mut right) = (a, b);
+    while !left.is_empty() && !right.is_empty() {
+        let (x, left_after) = split_while(left, u8::is_ascii_digit);
+        let (y, right_after) = split_while(right, u8::is_ascii_digit);
+        let found = if x.is_empty() || y.is_empty() {
+            let (x, y) = (left.as_bytes()[0], right.as_bytes()[0]);
+            let step = |text: &str| text.char_indices().nth(1).map_or(text.len(), |(at, _)| at);
+            let found = left[..step(left)].cmp(&right[..step(right)]).then(x.cmp(&y));
+            (left, right) = (&left[step(left)..], &right[step(right)..]);
+            found
+        } else {
+            (left, right) = (left_after, right_after);
+            Number::new(x).cmp(&Number::new(y))
+        };
+        if found.is_ne() {
+            return found;
+        }
+    }
+    left.len().cmp(&right.len()).then_with(|| a.cmp(b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_read_is_named() {
+        let found = Scheme::Deb.compare("1.0-1", "<unfixed>").expect_err("not a version");
+        assert_eq!(found.version, "<unfixed>");
+        assert_eq!(found.to_string(), "\"<unfixed>\" is not a deb version: the version does not start with a digit");
+    }
+
+    #[test]
+    fn versions_over_the_cap_are_incomparable() {
+        let long = format!("1.{}", "0".repeat(BYTES_MAX));
+        for scheme in Scheme::ALL {
+            let found = scheme.compare("1.0", &long).expect_err("too long");
+            assert_eq!(found.why, "it is longer than 1,024 bytes", "{scheme}");
+            assert_eq!(found.version.len(), 100);
+        }
+    }
+
+    #[test]
+    fn lists_are_ordered_even_when_a_version_is_broken() {
+        let mut found = vec!["2.0", "trunk", "1.0", "1.0-final", "1.0rc1"];
+        found.sort_by(|a, b| Scheme::Pep440.order(a, b));
+        assert_eq!(found, ["1.0-final", "trunk", "1.0rc1", "1.0", "2.0"]);
+    }
+
+    #[test]
+    fn numbers_have_no_upper_bound() {
+        let nines = "9".repeat(300);
+        for scheme in Scheme::ALL {
+            let more = format!("1{nines}");
+            assert_eq!(scheme.compare(&nines, &more), Ok(Ordering::Less), "{scheme}");
+        }
+    }
+}
