@@ -1,0 +1,113 @@
+//! Small facts written by hand: the examples of checks.
+
+use model::inventory::ImageFile;
+use model::layer::{Empty, Healthcheck, HistoryEntry, ImageConfig, Layer, LayerMedia, RootFs, RuntimeConfig};
+use model::{
+    Detector, DetectorVersion, Digest, Evidence, ImageInventory, LayerPath, Package, PackageFormat, PackageKey,
+};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// A few facts about an image; everything that is not said is unremarkable.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Snippet {
+    /// `USER`; absent means `app`.
+    pub user: Option<String>,
+    /// `NAME=value`.
+    pub env: Vec<String>,
+    /// `22/tcp`.
+    pub ports: Vec<String>,
+    /// Mount points.
+    pub volumes: Vec<String>,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// The health check's test.
+    pub healthcheck: Vec<String>,
+    /// History lines, each of which made a layer.
+    pub history: Vec<String>,
+    /// `4755 usr/bin/su`: octal mode, path.
+    pub files: Vec<String>,
+    /// Names of operating-system packages.
+    pub packages: Vec<String>,
+}
+
+impl Snippet {
+    /// The facts of an image with these, as every detector would report them.
+    pub fn inventory(&self) -> ImageInventory {
+        let layers: Vec<Layer> = self.history.iter().zip(0..).map(|(line, index)| layer(index, line)).collect();
+        let configuration = ImageConfig {
+            created: None,
+            os: "linux".to_owned(),
+            architecture: "amd64".to_owned(),
+            variant: None,
+            config: self.runtime(),
+            rootfs: RootFs { diff_ids: layers.iter().map(|l| l.diff_id).collect() },
+            history: self
+                .history
+                .iter()
+                .map(|line| HistoryEntry { created_by: line.clone(), ..HistoryEntry::default() })
+                .collect(),
+        };
+        let version = |detector| DetectorVersion { detector, fingerprint: "example".to_owned() };
+        ImageInventory {
+            layers,
+            configuration,
+            os: None,
+            packages: self.packages.iter().map(|name| package(name)).collect(),
+            observations: Vec::new(),
+            files: self.files.iter().map(|text| file(text)).collect(),
+            gaps: Vec::new(),
+            detectors: Detector::ALL.map(version).to_vec(),
+        }
+    }
+
+    fn runtime(&self) -> RuntimeConfig {
+        let marks = |texts: &[String]| texts.iter().map(|text| (text.clone(), Empty {})).collect();
+        RuntimeConfig {
+            user: self.user.clone().unwrap_or_else(|| "app".to_owned()),
+            env: self.env.clone(),
+            exposed_ports: marks(&self.ports),
+            volumes: marks(&self.volumes),
+            labels: self.labels.clone(),
+            healthcheck: (!self.healthcheck.is_empty()).then(|| Healthcheck { test: self.healthcheck.clone() }),
+            ..RuntimeConfig::default()
+        }
+    }
+}
+
+fn layer(index: u32, line: &str) -> Layer {
+    let mut bytes = [0; 32];
+    bytes[..4].copy_from_slice(&index.to_be_bytes());
+    let digest = Digest::from_bytes(bytes);
+    Layer { index, blob: digest, diff_id: digest, media: LayerMedia::Tar, bytes: 0, instruction: Some(line.to_owned()) }
+}
+
+fn package(name: &str) -> Package {
+    let evidence = Evidence {
+        layer: Some(0),
+        path: Some(LayerPath::from("lib/apk/db/installed")),
+        line: None,
+        removed_in: None,
+        history: None,
+    };
+    Package {
+        key: PackageKey::new(PackageFormat::Apk, name, "1.0-r0"),
+        evidence: vec![evidence],
+        licenses: Vec::new(),
+        owner: None,
+    }
+}
+
+fn file(text: &str) -> ImageFile {
+    let (mode, path) = text.split_once(' ').unwrap_or(("0", text));
+    ImageFile {
+        path: LayerPath::from(path),
+        layer: 0,
+        removed_in: None,
+        mode: u32::from_str_radix(mode, 8).unwrap_or_default(),
+        uid: 0,
+        bytes: 1,
+        sha256: None,
+    }
+}

@@ -1,0 +1,151 @@
+//! Operating systems that get no more security fixes.
+//!
+//! The dates are data: `rules/end-of-life.toml`, with their source. A release that is not in the table has no date and
+//! no finding. Before a date nothing is said; the date itself is a boundary of time.
+
+use super::ImageFacts;
+use jiff::civil::Date;
+use model::{Evidence, Finding, FindingKind, FindingStatus, LayerPath, Severity, Timestamp};
+use serde::Deserialize;
+use std::sync::LazyLock;
+
+const TABLE: &str = include_str!("../../../../rules/end-of-life.toml");
+
+/// When the support of one release ends.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EndOfLifeDate {
+    /// os-release `ID`.
+    pub os: String,
+    /// For people.
+    pub name: String,
+    /// The release: the leading parts of os-release `VERSION_ID`.
+    pub release: String,
+    /// When it was published.
+    pub released: Date,
+    /// The last day of security support for everyone.
+    pub until: Date,
+    /// The last day of the free long-term support that follows, where there is one.
+    #[serde(default)]
+    pub extended_until: Option<Date>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Table {
+    release: Vec<EndOfLifeDate>,
+}
+
+/// Every release with a known date, by operating system, newest first.
+pub fn end_of_life_dates() -> &'static [EndOfLifeDate] {
+    static DATES: LazyLock<Vec<EndOfLifeDate>> = LazyLock::new(|| {
+        let table: Table = toml::from_str(TABLE).expect("the table of end-of-life dates is checked by a test");
+        table.release
+    });
+    &DATES
+}
+
+/// The moment after the last day of support.
+fn end_of(day: Date) -> Option<Timestamp> {
+    Some(day.tomorrow().ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp())
+}
+
+fn date_of(facts: &ImageFacts<'_>) -> Option<&'static EndOfLifeDate> {
+    let os = facts.inventory.os.as_ref()?;
+    let fits = |date: &&EndOfLifeDate| {
+        date.os == os.id
+            && os.version.strip_prefix(&date.release).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
+    end_of_life_dates().iter().filter(fits).max_by_key(|date| date.release.len())
+}
+
+/// The next end of a support period of the image's operating system.
+pub(super) fn boundary(facts: &ImageFacts<'_>) -> Option<Timestamp> {
+    let date = date_of(facts)?;
+    let ends = [Some(date.until), date.extended_until];
+    ends.into_iter().flatten().filter_map(end_of).filter(|end| *end > facts.now).min()
+}
+
+/// Adds the end-of-life finding, if the day has passed.
+pub(super) fn add(facts: &ImageFacts<'_>, out: &mut Vec<Finding>) {
+    let Some(date) = date_of(facts) else { return };
+    if end_of(date.until).is_none_or(|end| facts.now < end) {
+        return;
+    }
+    let extended = date.extended_until.filter(|day| end_of(*day).is_some_and(|end| facts.now < end));
+    let severity = if extended.is_some() { Severity::Medium } else { Severity::High };
+    let because = match (extended, date.extended_until) {
+        (Some(day), _) => format!(
+            "security support of {} {} ended on {}; long-term support, for a part of the packages, lasts until {day}",
+            date.name, date.release, date.until
+        ),
+        (None, Some(day)) => format!(
+            "security support of {} {} ended on {}, long-term support on {day}",
+            date.name, date.release, date.until
+        ),
+        (None, None) => format!("security support of {} {} ended on {}", date.name, date.release, date.until),
+    };
+    let evidence = Evidence {
+        layer: None,
+        path: Some(LayerPath::from("etc/os-release")),
+        line: None,
+        removed_in: None,
+        history: None,
+    };
+    out.push(Finding {
+        kind: FindingKind::EndOfLife,
+        id: format!("end-of-life-{}-{}", date.os, date.release),
+        aliases: Vec::new(),
+        title: match extended {
+            Some(_) => format!("{} {} only gets long-term support", date.name, date.release),
+            None => format!("{} {} gets no more security fixes", date.name, date.release),
+        },
+        severity,
+        severity_source: "pratique".to_owned(),
+        status: FindingStatus::Affected,
+        package: None,
+        fixed_versions: Vec::new(),
+        evidence: vec![evidence],
+        because,
+        remediation: successor(date, facts.now),
+        vulnerability: None,
+    });
+}
+
+fn successor(date: &EndOfLifeDate, now: Timestamp) -> String {
+    let today = now.to_zoned(jiff::tz::TimeZone::UTC).date();
+    let better = end_of_life_dates()
+        .iter()
+        .filter(|other| other.os == date.os && other.released <= today && other.until >= today)
+        .max_by_key(|other| other.until);
+    match better {
+        Some(other) => {
+            format!("Rebuild on {} {}, supported until {}.", other.name, other.release, other.until)
+        }
+        None => format!("Rebuild on a release of {} that is still supported.", date.name),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn table_of_dates_is_sound() {
+        let dates = end_of_life_dates();
+        assert!(dates.len() > 40, "{}", dates.len());
+        let mut seen = std::collections::BTreeSet::new();
+        for date in dates {
+            assert!(seen.insert((&date.os, &date.release)), "twice: {date:?}");
+            assert!(date.released < date.until, "{date:?}");
+            assert!(date.extended_until.is_none_or(|day| day > date.until), "{date:?}");
+        }
+        let until = |os: &str, release: &str| {
+            dates.iter().find(|d| d.os == os && d.release == release).map(|d| d.until.to_string()).unwrap_or_default()
+        };
+        assert_eq!(until("alpine", "3.10"), "2021-05-01");
+        assert_eq!(until("alpine", "3.20"), "2026-04-01");
+        assert_eq!(until("debian", "10"), "2022-09-10");
+        assert_eq!(until("ubuntu", "20.04"), "2025-05-31");
+    }
+}

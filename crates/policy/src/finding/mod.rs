@@ -1,0 +1,146 @@
+//! What is wrong with one core image, whatever anybody tolerates.
+//!
+//! Not here: policies. Where an image is found plays no role, so untrusted-image findings are made by `judge`.
+//! Invariant: one row per (vulnerability, binary package), one per (rule, file), one per check; sorted.
+
+mod end_of_life;
+mod malware;
+mod secret;
+mod vulnerability;
+
+pub use end_of_life::{EndOfLifeDate, end_of_life_dates};
+
+use crate::check;
+use crate::compliance;
+use model::advisory::BadHash;
+use model::{
+    Detector, Digest, EcosystemRelease, Evidence, Finding, ImageInventory, LayerPath, Match, PackageKey, Timestamp,
+};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Evidence lists are cut at this length; the text says how many there are.
+pub(crate) const EVIDENCE_MAX: usize = 100;
+
+/// Everything that is known about one core image.
+#[derive(Debug, Clone, Copy)]
+pub struct ImageFacts<'a> {
+    /// The facts about its bytes.
+    pub inventory: &'a ImageInventory,
+    /// What the intelligence says about its packages; those that it says nothing about may be absent.
+    pub matches: &'a BTreeMap<PackageKey, Arc<[Match]>>,
+    /// Which of its files are known bad.
+    pub bad_hashes: &'a BTreeMap<Digest, Vec<BadHash>>,
+    /// The releases that advisories are loaded for, of those that its packages need (`Intelligence::covers`).
+    pub covered: &'a BTreeSet<EcosystemRelease>,
+    /// What was asked for: nothing is said about the rest.
+    pub scanners: Scanners,
+    /// The moment.
+    pub now: Timestamp,
+}
+
+/// What a scan was asked for. End-of-life belongs to `vulnerabilities`, malicious packages to `malware`, compliance to
+/// `configuration`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Scanners {
+    /// Vulnerability and end-of-life findings.
+    pub vulnerabilities: bool,
+    /// Secret findings.
+    pub secrets: bool,
+    /// Malware findings.
+    pub malware: bool,
+    /// Misconfiguration and compliance findings.
+    pub configuration: bool,
+}
+
+impl Scanners {
+    /// Everything.
+    pub const ALL: Self = Self { vulnerabilities: true, secrets: true, malware: true, configuration: true };
+}
+
+/// Which findings are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Show {
+    /// Those that hold or may hold.
+    Open,
+    /// Also vulnerabilities that were looked up and do not hold.
+    All,
+}
+
+/// What is wrong with the image, by kind, worst first.
+pub fn findings(facts: &ImageFacts<'_>, show: Show) -> Vec<Finding> {
+    let mut out = Vec::new();
+    if facts.scanners.vulnerabilities {
+        vulnerability::add(facts, show, &mut out);
+        end_of_life::add(facts, &mut out);
+    }
+    if facts.scanners.secrets {
+        secret::add(facts, &mut out);
+    }
+    if facts.scanners.malware {
+        malware::add(facts, &mut out);
+    }
+    if facts.scanners.configuration {
+        check::add(facts.inventory, &mut out);
+        compliance::add(facts, &mut out);
+    }
+    out.sort_by(|a, b| order(a).cmp(&order(b)));
+    out
+}
+
+/// When time alone changes the findings of an image: its operating system's support ends.
+pub fn findings_boundary(facts: &ImageFacts<'_>) -> Option<Timestamp> {
+    if facts.scanners.vulnerabilities { end_of_life::boundary(facts) } else { None }
+}
+
+/// The order of findings: kind, worst first, then everything that tells two rows apart.
+pub(crate) fn order(finding: &Finding) -> impl Ord + '_ {
+    let package = finding.package.as_ref().map(|p| p.purl.as_str());
+    (finding.kind, std::cmp::Reverse(finding.severity), &finding.id, package, &finding.evidence, &finding.because)
+}
+
+/// Did the detector look at the image?
+pub(crate) fn ran(inventory: &ImageInventory, detector: Detector) -> bool {
+    inventory.detectors.iter().any(|version| version.detector == detector)
+}
+
+/// Evidence of a file in a layer.
+pub(crate) fn file_evidence(
+    inventory: &ImageInventory,
+    layer: u32,
+    path: &LayerPath,
+    removed_in: Option<u32>,
+) -> Evidence {
+    let instruction = inventory.layers.get(layer as usize).and_then(|l| l.instruction.clone());
+    Evidence { layer: Some(layer), path: Some(path.clone()), line: None, removed_in, history: instruction }
+}
+
+/// `layer 2: RUN apk add …`, the line cut to a readable length; `the configuration` for what is in no layer.
+pub(crate) fn layer_text(inventory: &ImageInventory, layer: Option<u32>) -> String {
+    let Some(index) = layer else { return "the configuration".to_owned() };
+    match inventory.layers.get(index as usize).and_then(|l| l.instruction.as_deref()).map(str::trim) {
+        Some(line) if !line.is_empty() => format!("layer {index}: {}", cut(line, 120)),
+        Some(_) | None => format!("layer {index}"),
+    }
+}
+
+/// Where a file is and what became of it: `etc/key in layer 1: COPY . /, deleted in layer 3 but still extractable`.
+pub(crate) fn place_text(inventory: &ImageInventory, evidence: &Evidence) -> String {
+    let entry = || evidence.history.as_deref().map_or_else(|| "the configuration".to_owned(), |h| cut(h, 120));
+    let Some(path) = &evidence.path else { return entry() };
+    let line = evidence.line.map_or_else(String::new, |line| format!(" line {line}"));
+    let removed = evidence
+        .removed_in
+        .map_or_else(String::new, |layer| format!(", deleted or replaced in layer {layer} but still extractable"));
+    format!("{path}{line} in {}{removed}", layer_text(inventory, evidence.layer))
+}
+
+/// At most `chars_max` characters, the last being `…` when something was cut.
+pub(crate) fn cut(text: &str, chars_max: usize) -> String {
+    if text.chars().count() <= chars_max {
+        return text.to_owned();
+    }
+    let mut out: String = text.chars().take(chars_max.saturating_sub(1)).collect();
+    out.push('…');
+    out
+}
