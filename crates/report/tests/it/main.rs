@@ -1,0 +1,7 @@
+//! Integration tests of `report`: golden reports, the agent protocol, the documentation of the API.
+
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+mod agent;
+mod golden;
+mod openapi;
