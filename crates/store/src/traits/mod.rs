@@ -91,8 +91,9 @@ pub trait Discovery {
         manifest: &ResolvedManifest,
         now: Timestamp,
     ) -> Result<()>;
-    /// Images that wanted live tags of this registry show, whose inventory is missing or was made with other
-    /// detector versions, sorted by digest.
+    /// Images that wanted live tags of this registry show, each once with one repository to pull it through,
+    /// without those that one of `readers` has read (or failed to read) with exactly these detector versions.
+    /// Sorted by digest.
     async fn unscanned(
         &self,
         registry: Id<kind::Registry>,
@@ -131,8 +132,13 @@ pub trait Jobs {
         duration_ms: u32,
         now: Timestamp,
     ) -> Result<Option<Lease>>;
+    /// Who holds exactly this lease; `None` when it is stale. For callers that must tell one holder from another:
+    /// a fencing token alone can be guessed.
+    async fn holder(&self, lease: &Lease) -> Result<Option<String>>;
     /// Extends a lease that is still held.
     async fn heartbeat(&self, lease: &Lease, duration_ms: u32, now: Timestamp) -> Result<Lease>;
+    /// A holder starts anew: whatever it held before is given back at once. Returns how many leases.
+    async fn give_back(&self, holder: &str, now: Timestamp) -> Result<u64>;
     /// Ends the work on a lease, and lets go of every blob that it claimed.
     async fn finish(&self, lease: &Lease, outcome: &JobOutcome, now: Timestamp) -> Result<()>;
     /// Jobs for people, newest first.
@@ -163,14 +169,21 @@ pub trait Facts {
 /// Core images and their inventories.
 #[async_trait]
 pub trait Images {
-    /// What a manifest digest is: image, index or neither.
-    async fn manifest(&self, digest: &Digest) -> Result<ManifestView>;
+    /// What a manifest digest is, as the first of `readers` that resolved it says: image, index or neither.
+    async fn manifest(&self, digest: &Digest, readers: &[Reader]) -> Result<ManifestView>;
     /// Stores the inventory of an image: packages are interned, package sets cut and shared, evidence kept in a
     /// blob; file hashes become searchable; the image's state is set; every repository that shows it is marked for
     /// judgement. One committed inventory per (image, reader, detector versions): repeating it changes nothing.
     async fn commit_inventory(&self, lease: &Lease, commit: &InventoryCommit<'_>, now: Timestamp) -> Result<()>;
-    /// The image could not be read at all.
-    async fn fail_image(&self, lease: &Lease, image: &Digest, reason: &str, now: Timestamp) -> Result<()>;
+    /// The image could not be read at all with these detector versions: `unscanned` leaves it out until they change.
+    async fn fail_image(
+        &self,
+        lease: &Lease,
+        image: &Digest,
+        reason: &str,
+        versions: &[DetectorVersion],
+        now: Timestamp,
+    ) -> Result<()>;
     /// The inventory that the first of `readers` with one has made, in whatever detector versions.
     async fn inventory(&self, scope: &Scope, image: &Digest, readers: &[Reader]) -> Result<Option<StoredInventory>>;
     /// Images by digest.

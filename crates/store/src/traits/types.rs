@@ -5,8 +5,10 @@ use model::id::kind;
 use model::issue::{IssueState, Resolution, Transition};
 pub use model::job::{BlobClaim, JobOutcome};
 use model::job::{ImageState, JobWork};
-use model::registry::Credentials;
-use model::{Digest, EcosystemRelease, FindingKind, Gap, Id, ImageInventory, Platform, Reader, Severity, Timestamp};
+use model::registry::{Credentials, RegistryConfig, ScanMode};
+use model::{
+    Digest, EcosystemRelease, FindingKind, Gap, Id, ImageInventory, Issue, Platform, Reader, Severity, Timestamp,
+};
 use serde::{Deserialize, Serialize};
 
 /// A page of a list: at most `limit` rows after the row that `cursor` names.
@@ -61,6 +63,32 @@ pub struct RegistryCounts {
     pub failed: u64,
     /// Open issues.
     pub issues_open: u64,
+}
+
+/// Whose facts count for the images of a registry: the server's, and in the modes that have agents those of the
+/// registry's own group. Earlier ones win.
+pub fn trusted_readers(config: &RegistryConfig) -> Vec<Reader> {
+    let group = match config.scan_mode {
+        ScanMode::Cloud => None,
+        ScanMode::Outpost | ScanMode::Broker => config.agent_group.clone(),
+    };
+    std::iter::once(Reader::Server).chain(group.map(Reader::Group)).collect()
+}
+
+/// The holder of an agent's leases, as [`super::Jobs::lease`] must be given it: agents' leases are counted and
+/// given back by this text.
+pub fn agent_holder(agent: Id<kind::Agent>) -> String {
+    format!("agent:{agent}")
+}
+
+/// The sort key of an issue for [`Page::cursor`].
+pub fn issue_cursor(issue: &Issue) -> String {
+    let state = match issue.state {
+        IssueState::Open => 0,
+        IssueState::Resolved => 1,
+    };
+    let severity = Severity::ALL.iter().position(|s| *s == issue.desired.severity).unwrap_or_default();
+    format!("{state}.{severity}.{}.{}", issue.opened_at.as_microsecond(), issue.id)
 }
 
 /// What a manifest digest is known as.
@@ -517,7 +545,7 @@ pub struct NewAgent {
     /// Its group.
     pub group: String,
     /// `outpost` or `broker`.
-    pub mode: model::registry::ScanMode,
+    pub mode: ScanMode,
     /// SHA-256 of its secret.
     pub secret_hash: Digest,
     /// Version of the program.
@@ -534,7 +562,7 @@ pub struct AgentView {
     /// Its group.
     pub group: String,
     /// `outpost` or `broker`.
-    pub mode: model::registry::ScanMode,
+    pub mode: ScanMode,
     /// Version of the program.
     pub version: String,
     /// When it joined.

@@ -1,0 +1,260 @@
+//! Core images: the trait [`Images`] and what people read of them.
+
+use super::blobs::Stored;
+use super::columns::{
+    bytes, count_at, detectors_key, digest_at, get, hexes_json, json_at, maybe_time_at, micros, reader_at,
+    readers_json, state, state_rank, time_at,
+};
+use super::failure::About as _;
+use super::{SqliteStore, Tx};
+use crate::packed::from_json;
+use crate::traits::Images;
+use crate::types::{
+    ImageFilter, ImageReference, ImageView, InventoryCommit, InventoryCount, ManifestView, Page, StoredInventory,
+};
+use crate::{Error, ErrorKind, Result};
+use async_trait::async_trait;
+use model::job::{ImageState, Lease};
+use model::{DetectorVersion, Digest, Id, Reader, Scope, Timestamp};
+use sqlx::sqlite::SqliteRow;
+use std::collections::BTreeMap;
+
+#[async_trait]
+impl Images for SqliteStore {
+    async fn manifest(&self, digest: &Digest, readers: &[Reader]) -> Result<ManifestView> {
+        super::manifests::view(&mut self.read().await?, digest, readers).await
+    }
+
+    async fn commit_inventory(&self, lease: &Lease, commit: &InventoryCommit<'_>, now: Timestamp) -> Result<()> {
+        self.commit(lease, commit, now).await
+    }
+
+    async fn fail_image(
+        &self,
+        lease: &Lease,
+        image: &Digest,
+        reason: &str,
+        versions: &[DetectorVersion],
+        now: Timestamp,
+    ) -> Result<()> {
+        let (mut tx, held) = self.fenced(lease).await?;
+        let id = find(&mut tx, image).await?;
+        let failed = Reached { state: ImageState::Failed, reason: Some(reason), detectors: &detectors_key(versions) };
+        set_state(&mut tx, id, &held.reader, &failed, now).await?;
+        super::judgements::mark_image(&mut tx, id, &held.reader).await?;
+        tx.commit().await.about("recording a failure")
+    }
+
+    async fn inventory(&self, scope: &Scope, image: &Digest, readers: &[Reader]) -> Result<Option<StoredInventory>> {
+        let Scope::All = scope;
+        match self.load_inventory(image, readers).await {
+            // A newer one took its place between reading the row and reading the file.
+            Err(e) if e.kind == ErrorKind::Transient => self.load_inventory(image, readers).await,
+            done => done,
+        }
+    }
+
+    async fn images(&self, scope: &Scope, filter: &ImageFilter, page: &Page) -> Result<Vec<ImageView>> {
+        let Scope::All = scope;
+        // The smallest value after the cursor is the cursor with a zero byte behind it.
+        let from = match &page.cursor {
+            None => Vec::new(),
+            Some(text) => {
+                let malformed = |e| Error::because(ErrorKind::Malformed, "not a cursor of a list of images", e);
+                let last: Digest = text.parse().map_err(malformed)?;
+                [last.as_bytes().as_slice(), &[0]].concat()
+            }
+        };
+        let range = Range { from, to: vec![0xff; 33], limit: page.limit };
+        select(&mut self.read().await?, filter, &range).await
+    }
+
+    async fn image(&self, scope: &Scope, digest: &Digest) -> Result<ImageView> {
+        let Scope::All = scope;
+        let range = Range { from: bytes(digest).to_vec(), to: bytes(digest).to_vec(), limit: 1 };
+        let found = select(&mut self.read().await?, &ImageFilter::default(), &range).await?;
+        found.into_iter().next().ok_or_else(|| unknown(digest))
+    }
+
+    async fn inventory_census(&self) -> Result<Vec<InventoryCount>> {
+        let rows = sqlx::query(
+            "SELECT i.digest, v.reader, v.detectors, COUNT(*) AS rows FROM inventories v
+             JOIN images i ON i.id = v.image_id GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
+        )
+        .fetch_all(&self.readers)
+        .await
+        .about("counting inventories")?;
+        let count = |row: &SqliteRow| {
+            Ok(InventoryCount {
+                image: digest_at(row, "digest")?,
+                reader: reader_at(row, "reader")?,
+                detectors: get(row, "detectors")?,
+                rows: count_at(row, "rows")?,
+            })
+        };
+        rows.iter().map(count).collect()
+    }
+}
+
+impl SqliteStore {
+    async fn load_inventory(&self, image: &Digest, readers: &[Reader]) -> Result<Option<StoredInventory>> {
+        let mut tx = self.read().await?;
+        let row = sqlx::query(
+            "SELECT v.id, v.reader, v.committed_at, b.hash, b.content FROM json_each(?2) r
+             JOIN images i ON i.digest = ?1
+             JOIN inventories v ON v.image_id = i.id AND v.reader = r.value
+             JOIN blobs b ON b.id = v.blob_id ORDER BY r.key, v.id DESC LIMIT 1",
+        )
+        .bind(bytes(image))
+        .bind(readers_json(readers)?)
+        .fetch_optional(&mut *tx)
+        .await
+        .about("reading an inventory")?;
+        let Some(row) = row else { return Ok(None) };
+        let keys = super::packages::keys_of(&mut tx, get(&row, "id")?).await?;
+        drop(tx);
+        let packed = self.blobs.load(Stored::of(&row)?).await?;
+        let inventory = super::inventory::assemble(packed, keys).await?;
+        let (reader, committed_at) = (reader_at(&row, "reader")?, time_at(&row, "committed_at")?);
+        Ok(Some(StoredInventory { reader, inventory, committed_at }))
+    }
+}
+
+/// A state that an image has come to.
+pub(super) struct Reached<'a> {
+    pub(super) state: ImageState,
+    pub(super) reason: Option<&'a str>,
+    pub(super) detectors: &'a str,
+}
+
+/// Sets the state of an image with one reader.
+pub(super) async fn set_state(
+    tx: &mut Tx,
+    image: i64,
+    reader: &str,
+    reached: &Reached<'_>,
+    now: Timestamp,
+) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO image_states (image_id, reader, state, reason, detectors, changed_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+         ON CONFLICT (image_id, reader) DO UPDATE SET state = excluded.state, reason = excluded.reason,
+             detectors = excluded.detectors, changed_at = excluded.changed_at",
+    )
+    .bind(image)
+    .bind(reader)
+    .bind(state_rank(reached.state))
+    .bind(reached.reason)
+    .bind(reached.detectors)
+    .bind(micros(now))
+    .execute(&mut **tx)
+    .await
+    .about("setting the state of an image")?;
+    Ok(())
+}
+
+/// The row of an image.
+pub(super) async fn find(tx: &mut Tx, digest: &Digest) -> Result<i64> {
+    let id = sqlx::query_scalar("SELECT id FROM images WHERE digest = ?1")
+        .bind(bytes(digest))
+        .fetch_optional(&mut **tx)
+        .await
+        .about("reading an image")?;
+    id.ok_or_else(|| unknown(digest))
+}
+
+fn unknown(digest: &Digest) -> Error {
+    Error::new(ErrorKind::NotFound, format!("image {digest} is not known: no manifest was recorded for it"))
+}
+
+/// Digests from and to, both included.
+struct Range {
+    from: Vec<u8>,
+    to: Vec<u8>,
+    limit: u32,
+}
+
+/// Of several readers the server's word comes first, if it has read the image; then whoever has; then whoever is
+/// furthest. A filter by registry leaves out readers that do not count there.
+async fn select(tx: &mut Tx, filter: &ImageFilter, range: &Range) -> Result<Vec<ImageView>> {
+    let rows = sqlx::query(
+        "SELECT p.id, p.digest, COALESCE(g.state, 4) AS state, g.reason, v.committed_at, v.reader AS read_by,
+                (SELECT d.resolved FROM image_descriptions d WHERE d.image_id = p.id
+                 ORDER BY ?1 IS NOT NULL AND d.reader NOT IN (SELECT reader FROM registry_readers WHERE registry_id = ?1),
+                          d.reader <> 'server', d.reader LIMIT 1) AS resolved,
+                (SELECT c.counters FROM image_counters c JOIN repositories o ON o.id = c.repository_id
+                 WHERE c.image_id = p.id AND (?1 IS NULL OR o.registry_id = ?1)
+                 ORDER BY EXISTS (SELECT 1 FROM registry_readers r
+                                  WHERE r.registry_id = o.registry_id AND r.reader <> 'server'), o.id LIMIT 1) AS counters
+         FROM (SELECT i.id, i.digest, (
+                   SELECT g.reader FROM readings g WHERE g.image_id = i.id
+                     AND (?1 IS NULL OR g.reader IN (SELECT reader FROM registry_readers WHERE registry_id = ?1))
+                   ORDER BY g.state > 1, g.reader <> 'server', g.state, g.reader LIMIT 1) AS reader
+               FROM images i WHERE i.digest >= ?4 AND i.digest <= ?5
+                 AND (COALESCE(?1, ?2, ?3) IS NULL OR i.id IN (
+                     SELECT s.image_id FROM shown s WHERE (?1 IS NULL OR s.registry_id = ?1)
+                       AND (?2 IS NULL OR s.repository = ?2) AND (?3 IS NULL OR s.tag = ?3)))) p
+         LEFT JOIN readings g ON g.image_id = p.id AND g.reader = p.reader
+         LEFT JOIN inventories v ON v.image_id = p.id AND v.reader = p.reader
+         WHERE ?6 IS NULL OR COALESCE(g.state, 4) = ?6
+         ORDER BY p.digest LIMIT ?7",
+    )
+    .bind(filter.registry.map(Id::get))
+    .bind(&filter.repository)
+    .bind(&filter.tag)
+    .bind(&range.from)
+    .bind(&range.to)
+    .bind(filter.state.map(state_rank))
+    .bind(range.limit)
+    .fetch_all(&mut **tx)
+    .await
+    .about("listing images")?;
+    let digests: Vec<Digest> = rows.iter().map(|row| digest_at(row, "digest")).collect::<Result<_>>()?;
+    let mut references = references_of(tx, &digests).await?;
+    rows.iter().map(|row| view(row, &mut references)).collect()
+}
+
+fn view(row: &SqliteRow, references: &mut BTreeMap<Digest, Vec<ImageReference>>) -> Result<ImageView> {
+    let digest = digest_at(row, "digest")?;
+    let scanned_at = maybe_time_at(row, "committed_at")?;
+    let counters = get::<Option<&str>>(row, "counters")?.map(from_json).transpose()?;
+    Ok(ImageView {
+        resolved: json_at(row, "resolved")?,
+        state: state(get(row, "state")?)?,
+        reason: get(row, "reason")?,
+        references: references.remove(&digest).unwrap_or_default(),
+        reader: if scanned_at.is_some() { Some(reader_at(row, "read_by")?) } else { None },
+        scanned_at,
+        counters: counters.unwrap_or_default(),
+        digest,
+    })
+}
+
+/// Where images are found now, sorted.
+async fn references_of(tx: &mut Tx, digests: &[Digest]) -> Result<BTreeMap<Digest, Vec<ImageReference>>> {
+    let rows = sqlx::query(
+        "SELECT i.digest, s.registry_id, r.name AS registry, s.repository, s.tag
+         FROM json_each(?1) j JOIN images i ON i.digest = unhex(j.value)
+         JOIN shown s ON s.image_id = i.id JOIN registries r ON r.id = s.registry_id",
+    )
+    .bind(hexes_json(digests)?)
+    .fetch_all(&mut **tx)
+    .await
+    .about("listing where images are found")?;
+    let mut found: BTreeMap<Digest, Vec<ImageReference>> = BTreeMap::new();
+    for row in &rows {
+        let reference = ImageReference {
+            registry: Id::new(get(row, "registry_id")?),
+            registry_name: get(row, "registry")?,
+            repository: get(row, "repository")?,
+            tag: get(row, "tag")?,
+        };
+        found.entry(digest_at(row, "digest")?).or_default().push(reference);
+    }
+    for references in found.values_mut() {
+        references
+            .sort_by(|a, b| (&a.registry_name, &a.repository, &a.tag).cmp(&(&b.registry_name, &b.repository, &b.tag)));
+        references.dedup();
+    }
+    Ok(found)
+}

@@ -1,0 +1,247 @@
+//! Committing the inventory of an image, and putting a stored one together again.
+//!
+//! A stored inventory is two parts: the package keys, interned and shared through sets, and a blob with everything
+//! else, in which a package is its place in the list of keys sorted by hash. Invariant: (image, reader) has one
+//! inventory, the one committed last; packages, sets and file hashes are only ever added.
+
+use super::columns::{bytes, detectors_key, get, micros, state_rank};
+use super::failure::About as _;
+use super::fence::Held;
+use super::images::Reached;
+use super::packages::{self, Interned, PackageSet};
+use super::{SqliteStore, Tx};
+use crate::packed::{from_json, json, pack, sha256, unpack};
+use crate::types::InventoryCommit;
+use crate::{Error, ErrorKind, Result};
+use model::evidence::Evidence;
+use model::job::{ImageState, Lease};
+use model::{Digest, ImageInventory, Package, PackageKey, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// How much of a file's digest is searchable.
+pub(super) const PREFIX_BYTES: usize = 16;
+
+/// Everything of an inventory but the keys of its packages.
+#[derive(Serialize, Deserialize)]
+struct Body {
+    /// With no packages.
+    inventory: ImageInventory,
+    /// In the order of the inventory.
+    packages: Vec<PackageBody>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct PackageBody {
+    /// Place of the key in the list sorted by hash.
+    key: usize,
+    evidence: Vec<Evidence>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    licenses: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    owner: Option<String>,
+}
+
+/// What is to be written, worked out before the write lock is taken.
+struct Plan {
+    detectors: String,
+    body: Vec<u8>,
+    packages: Vec<Interned>,
+    sets: Vec<PackageSet>,
+    layers: Vec<LayerPlan>,
+}
+
+struct LayerPlan {
+    blob: Digest,
+    /// Prefixes of the digests of its files, hexadecimal, sorted.
+    prefixes: Vec<String>,
+    /// Hash over them.
+    hash: Digest,
+}
+
+impl SqliteStore {
+    pub(super) async fn commit(&self, lease: &Lease, commit: &InventoryCommit<'_>, now: Timestamp) -> Result<()> {
+        match commit.state {
+            ImageState::Scanned | ImageState::Partial => {}
+            ImageState::Pending | ImageState::Scanning | ImageState::Failed => {
+                let text = format!("an inventory cannot leave an image {}", commit.state.as_str());
+                return Err(Error::new(ErrorKind::Malformed, text));
+            }
+        }
+        let inventory = commit.inventory.clone();
+        let plan = tokio::task::spawn_blocking(move || plan(inventory)).await.about("packing an inventory")??;
+        let body = self.blobs.prepare(plan.body.clone()).await?;
+        let (mut tx, held) = self.fenced(lease).await?;
+        held.must_be(commit.reader)?;
+        let image = super::images::find(&mut tx, commit.image).await?;
+        if is_settled(&mut tx, image, &held, &plan.detectors, commit.state).await? {
+            return tx.commit().await.about("storing an inventory");
+        }
+        self.blobs.sweep(&mut tx).await?;
+        packages::intern(&mut tx, &plan.packages).await?;
+        packages::store_sets(&mut tx, &plan.sets).await?;
+        let body = self.blobs.insert(&mut tx, &body).await?;
+        self.drop_older(&mut tx, image, &held.reader).await?;
+        let id = insert(&mut tx, (image, &held.reader, &plan.detectors, body), now).await?;
+        packages::link_sets(&mut tx, id, &plan.sets).await?;
+        link_layers(&mut tx, id, &plan.layers).await?;
+        let reached = Reached { state: commit.state, reason: None, detectors: &plan.detectors };
+        super::images::set_state(&mut tx, image, &held.reader, &reached, now).await?;
+        super::judgements::mark_image(&mut tx, image, &held.reader).await?;
+        tx.commit().await.about("storing an inventory")
+    }
+
+    /// Removes what the same reader committed before, with its blob.
+    async fn drop_older(&self, tx: &mut Tx, image: i64, reader: &str) -> Result<()> {
+        let blobs: Vec<i64> =
+            sqlx::query_scalar("DELETE FROM inventories WHERE image_id = ?1 AND reader = ?2 RETURNING blob_id")
+                .bind(image)
+                .bind(reader)
+                .fetch_all(&mut **tx)
+                .await
+                .about("replacing an inventory")?;
+        self.blobs.release(tx, &blobs).await
+    }
+}
+
+/// Puts a stored inventory together. `keys` are the JSON of its package keys, sorted by hash.
+pub(super) async fn assemble(packed: Vec<u8>, keys: Vec<String>) -> Result<ImageInventory> {
+    let work = move || {
+        let body: Body = unpack(&packed)?;
+        let keys: Vec<PackageKey> = keys.iter().map(|text| from_json(text)).collect::<Result<_>>()?;
+        let mut inventory = body.inventory;
+        inventory.packages = body.packages.into_iter().map(|p| join(p, &keys)).collect::<Result<_>>()?;
+        Ok(inventory)
+    };
+    tokio::task::spawn_blocking(work).await.about("unpacking an inventory")?
+}
+
+fn join(body: PackageBody, keys: &[PackageKey]) -> Result<Package> {
+    let damaged = || Error::new(ErrorKind::Internal, "a stored inventory names a package that is not stored");
+    let key = keys.get(body.key).ok_or_else(damaged)?.clone();
+    Ok(Package { key, evidence: body.evidence, licenses: body.licenses, owner: body.owner })
+}
+
+fn plan(mut inventory: ImageInventory) -> Result<Plan> {
+    let detectors = detectors_key(&inventory.detectors);
+    let layers = plan_layers(&inventory);
+    let found = std::mem::take(&mut inventory.packages);
+    let mut by_hash = BTreeMap::new();
+    let mut hashes = Vec::with_capacity(found.len());
+    for package in &found {
+        let interned = Interned::of(&package.key)?;
+        hashes.push(interned.hash);
+        by_hash.insert(interned.hash, interned);
+    }
+    let packages: Vec<Interned> = by_hash.into_values().collect();
+    let place = |hash: &Digest| packages.binary_search_by(|p| p.hash.cmp(hash)).expect("every hash is in the list");
+    let bodies = found.into_iter().zip(&hashes).map(|(p, hash)| PackageBody {
+        key: place(hash),
+        evidence: p.evidence,
+        licenses: p.licenses,
+        owner: p.owner,
+    });
+    let body = Body { packages: bodies.collect(), inventory };
+    let sets = packages::cut(&packages);
+    Ok(Plan { detectors, body: pack(&body)?, packages, sets, layers })
+}
+
+fn plan_layers(inventory: &ImageInventory) -> Vec<LayerPlan> {
+    let mut prefixes: Vec<Vec<String>> = vec![Vec::new(); inventory.layers.len()];
+    for file in &inventory.files {
+        let layer = usize::try_from(file.layer).ok().and_then(|at| prefixes.get_mut(at));
+        if let (Some(layer), Some(sha256)) = (layer, &file.sha256) {
+            layer.push(prefix(sha256));
+        }
+    }
+    let plan = |(layer, mut prefixes): (&model::Layer, Vec<String>)| {
+        prefixes.sort();
+        prefixes.dedup();
+        let hash = sha256(prefixes.concat().as_bytes());
+        LayerPlan { blob: layer.blob, prefixes, hash }
+    };
+    inventory.layers.iter().zip(prefixes).map(plan).collect()
+}
+
+/// The searchable part of a digest, hexadecimal.
+pub(super) fn prefix(digest: &Digest) -> String {
+    let mut hex = digest.hex();
+    hex.truncate(2 * PREFIX_BYTES);
+    hex
+}
+
+/// Is this inventory there already? One with gaps makes way for one without.
+async fn is_settled(tx: &mut Tx, image: i64, held: &Held, detectors: &str, state: ImageState) -> Result<bool> {
+    let stored: Option<i64> = sqlx::query_scalar(
+        "SELECT s.state FROM inventories v
+         JOIN image_states s ON s.image_id = v.image_id AND s.reader = v.reader
+         WHERE v.image_id = ?1 AND v.reader = ?2 AND v.detectors = ?3",
+    )
+    .bind(image)
+    .bind(&held.reader)
+    .bind(detectors)
+    .fetch_optional(&mut **tx)
+    .await
+    .about("reading inventories")?;
+    Ok(stored.is_some_and(|stored| stored <= state_rank(state)))
+}
+
+async fn insert(tx: &mut Tx, row: (i64, &str, &str, i64), now: Timestamp) -> Result<i64> {
+    let (image, reader, detectors, body) = row;
+    sqlx::query_scalar(
+        "INSERT INTO inventories (image_id, reader, detectors, blob_id, committed_at) VALUES (?1, ?2, ?3, ?4, ?5)
+         RETURNING id",
+    )
+    .bind(image)
+    .bind(reader)
+    .bind(detectors)
+    .bind(body)
+    .bind(micros(now))
+    .fetch_one(&mut **tx)
+    .await
+    .about("storing an inventory")
+}
+
+async fn link_layers(tx: &mut Tx, inventory: i64, layers: &[LayerPlan]) -> Result<()> {
+    for (position, layer) in layers.iter().enumerate() {
+        let row = sqlx::query(
+            "INSERT INTO layers (blob) VALUES (?1) ON CONFLICT (blob) DO UPDATE SET blob = excluded.blob
+             RETURNING id, hashes_hash",
+        )
+        .bind(bytes(&layer.blob))
+        .fetch_one(&mut **tx)
+        .await
+        .about("storing layers")?;
+        let id: i64 = get(&row, "id")?;
+        sqlx::query("INSERT INTO image_layers (inventory_id, position, layer_id) VALUES (?1, ?2, ?3)")
+            .bind(inventory)
+            .bind(super::columns::number(position as u64))
+            .bind(id)
+            .execute(&mut **tx)
+            .await
+            .about("storing layers")?;
+        if get::<Option<&[u8]>>(&row, "hashes_hash")? != Some(bytes(&layer.hash)) {
+            store_hashes(tx, id, layer).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn store_hashes(tx: &mut Tx, layer_id: i64, layer: &LayerPlan) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO file_hashes (prefix, layer_id) SELECT unhex(value), ?1 FROM json_each(?2) WHERE true
+         ON CONFLICT DO NOTHING",
+    )
+    .bind(layer_id)
+    .bind(json(&layer.prefixes)?)
+    .execute(&mut **tx)
+    .await
+    .about("storing file hashes")?;
+    sqlx::query("UPDATE layers SET hashes_hash = ?2 WHERE id = ?1")
+        .bind(layer_id)
+        .bind(bytes(&layer.hash))
+        .execute(&mut **tx)
+        .await
+        .about("storing file hashes")?;
+    Ok(())
+}

@@ -1,0 +1,131 @@
+//! Repositories: what a registry lists.
+
+use super::Tx;
+use super::columns::{count, count_at, get, micros, severity_index, time_at};
+use super::failure::About as _;
+use super::judgements::{Marked, mark};
+use crate::packed::json;
+use crate::types::{Page, RepositoryView};
+use crate::{Error, ErrorKind, Result};
+use model::Timestamp;
+use sqlx::sqlite::SqliteRow;
+use std::collections::BTreeMap;
+
+/// Enters the listed names; when the list is complete, the others are gone with their tags.
+pub(super) async fn record(tx: &mut Tx, registry: i64, names: &[String], complete: bool, now: Timestamp) -> Result<()> {
+    let names = json(names)?;
+    sqlx::query(
+        "INSERT INTO repositories (registry_id, name, first_seen, last_seen, tags_seen)
+         SELECT ?1, value, ?3, ?3, ?3 FROM json_each(?2) WHERE true
+         ON CONFLICT (registry_id, name) DO UPDATE SET last_seen = excluded.last_seen, gone_at = NULL",
+    )
+    .bind(registry)
+    .bind(&names)
+    .bind(micros(now))
+    .execute(&mut **tx)
+    .await
+    .about("recording repositories")?;
+    if !complete {
+        return Ok(());
+    }
+    let gone: Vec<i64> = sqlx::query_scalar(
+        "UPDATE repositories SET gone_at = ?3 WHERE registry_id = ?1 AND gone_at IS NULL
+           AND name NOT IN (SELECT value FROM json_each(?2)) RETURNING id",
+    )
+    .bind(registry)
+    .bind(&names)
+    .bind(micros(now))
+    .fetch_all(&mut **tx)
+    .await
+    .about("recording repositories")?;
+    for id in &gone {
+        super::tags::delete_all(tx, *id, now).await?;
+    }
+    mark(tx, &Marked::Repositories(gone)).await.map(drop)
+}
+
+/// The row of a repository, made when there is none.
+pub(super) async fn ensure(tx: &mut Tx, registry: i64, name: &str, now: Timestamp) -> Result<i64> {
+    sqlx::query_scalar(
+        "INSERT INTO repositories (registry_id, name, first_seen, last_seen, tags_seen) VALUES (?1, ?2, ?3, ?3, ?3)
+         ON CONFLICT (registry_id, name) DO UPDATE SET last_seen = excluded.last_seen, gone_at = NULL
+         RETURNING id",
+    )
+    .bind(registry)
+    .bind(name)
+    .bind(micros(now))
+    .fetch_one(&mut **tx)
+    .await
+    .about("recording a repository")
+}
+
+/// The row of a repository.
+pub(super) async fn find(tx: &mut Tx, registry: i64, name: &str) -> Result<i64> {
+    let id = sqlx::query_scalar("SELECT id FROM repositories WHERE registry_id = ?1 AND name = ?2")
+        .bind(registry)
+        .bind(name)
+        .fetch_optional(&mut **tx)
+        .await
+        .about("reading a repository")?;
+    let unknown = || Error::new(ErrorKind::NotFound, format!("registry {registry} has no repository {name:?}"));
+    id.ok_or_else(unknown)
+}
+
+/// Repositories by name.
+pub(super) async fn list(tx: &mut Tx, registry: i64, page: &Page) -> Result<Vec<RepositoryView>> {
+    let rows = sqlx::query(
+        "SELECT p.id, p.name, p.first_seen, p.last_seen, p.gone_at IS NOT NULL AS gone,
+                (SELECT COUNT(*) FROM tags t WHERE t.repository_id = p.id AND t.deleted_at IS NULL) AS tags,
+                COUNT(c.image_id) AS images, COALESCE(SUM(c.state <= 1), 0) AS scanned
+         FROM (SELECT * FROM repositories WHERE registry_id = ?1 AND name > ?2 ORDER BY name LIMIT ?3) p
+         LEFT JOIN (SELECT DISTINCT s.repository_id, s.image_id,
+                           COALESCE((SELECT g.state FROM readings g
+                                     JOIN registry_readers r ON r.registry_id = ?1 AND r.reader = g.reader
+                                     WHERE g.image_id = s.image_id
+                                     ORDER BY g.state > 1, r.rank, g.state LIMIT 1), 4) AS state
+                    FROM shown s WHERE s.registry_id = ?1 AND s.repository > ?2) c ON c.repository_id = p.id
+         GROUP BY p.id ORDER BY p.name",
+    )
+    .bind(registry)
+    .bind(page.cursor.as_deref().unwrap_or_default())
+    .bind(page.limit)
+    .fetch_all(&mut **tx)
+    .await
+    .about("listing repositories")?;
+    let names: Vec<String> = rows.iter().map(|row| get(row, "name")).collect::<Result<_>>()?;
+    let issues = open_issues(tx, registry, &names).await?;
+    rows.iter().map(|row| view(row, &issues)).collect()
+}
+
+fn view(row: &SqliteRow, issues: &BTreeMap<String, [u64; 6]>) -> Result<RepositoryView> {
+    let name: String = get(row, "name")?;
+    Ok(RepositoryView {
+        tags: count_at(row, "tags")?,
+        images: count_at(row, "images")?,
+        scanned: count_at(row, "scanned")?,
+        issues: issues.get(&name).copied().unwrap_or_default(),
+        first_seen: time_at(row, "first_seen")?,
+        last_seen: time_at(row, "last_seen")?,
+        gone: get(row, "gone")?,
+        name,
+    })
+}
+
+async fn open_issues(tx: &mut Tx, registry: i64, names: &[String]) -> Result<BTreeMap<String, [u64; 6]>> {
+    let rows: Vec<(String, i64, i64)> = sqlx::query_as(
+        "SELECT repository, severity, COUNT(*) FROM issues
+         WHERE registry_id = ?1 AND state = 0 AND repository IN (SELECT value FROM json_each(?2))
+         GROUP BY repository, severity",
+    )
+    .bind(registry)
+    .bind(json(names)?)
+    .fetch_all(&mut **tx)
+    .await
+    .about("counting issues")?;
+    let mut found: BTreeMap<String, [u64; 6]> = BTreeMap::new();
+    for (repository, severity, issues) in rows {
+        let at = severity_index(super::columns::severity(severity)?);
+        found.entry(repository).or_default()[at] = count(issues)?;
+    }
+    Ok(found)
+}
