@@ -1,0 +1,122 @@
+//! The intelligence in force: opened from its folder, swapped as a whole when a new generation is installed.
+
+use crate::{Error, ErrorKind, Result};
+use intel::{FeedMeta, Intelligence, Segment};
+use model::Digest;
+use sha2::{Digest as _, Sha256};
+use std::path::Path;
+use std::sync::{Arc, RwLock};
+use store::intel_folder::{InstalledGeneration, IntelFolder};
+
+/// One generation, opened.
+pub struct Loaded {
+    /// Ready for questions.
+    pub intelligence: Intelligence,
+}
+
+/// The current generation, shared by everyone who asks.
+#[derive(Clone)]
+pub struct Library {
+    folder: Arc<IntelFolder>,
+    current: Arc<RwLock<Arc<Loaded>>>,
+}
+
+impl Library {
+    /// Opens the newest generation in a folder; a folder without one gives intelligence without feeds.
+    ///
+    /// # Errors
+    /// When the folder cannot be read, or a segment is cut short.
+    pub fn open(path: &Path) -> Result<Self> {
+        let folder = IntelFolder::open(path)?;
+        let loaded = load(folder.current()?)?;
+        Ok(Self { folder: Arc::new(folder), current: Arc::new(RwLock::new(Arc::new(loaded))) })
+    }
+
+    /// The generation in force.
+    pub fn current(&self) -> Arc<Loaded> {
+        Arc::clone(&self.current.read().expect("no panic while the lock is held"))
+    }
+
+    /// Where it lies.
+    pub fn folder(&self) -> &IntelFolder {
+        &self.folder
+    }
+
+    /// Opens the newest generation if another than the one in force was installed. Returns its number then.
+    ///
+    /// # Errors
+    /// When it cannot be opened; the one in force stays.
+    pub fn refresh(&self) -> Result<Option<u64>> {
+        let number = self.folder.current_number()?;
+        if number == self.current().intelligence.generation() {
+            return Ok(None);
+        }
+        let loaded = load(self.folder.current()?)?;
+        let number = loaded.intelligence.generation();
+        *self.current.write().expect("no panic while the lock is held") = Arc::new(loaded);
+        Ok(Some(number))
+    }
+
+    /// What the step from an older generation to the one in force changed; `None` when the older one is gone.
+    ///
+    /// # Errors
+    /// When a segment is damaged.
+    pub fn changes_since(&self, old: u64) -> Result<Option<intel::Changes>> {
+        let Some(before) = self.folder.generation(old)? else { return Ok(None) };
+        let now = self.folder.current()?;
+        let mut total = intel::Changes::default();
+        let mut ids: Vec<&str> = before.feeds.iter().chain(&now.feeds).map(|feed| feed.id.as_str()).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        for id in ids {
+            let old = before.feeds.iter().find(|feed| feed.id == id);
+            let new = now.feeds.iter().find(|feed| feed.id == id);
+            if old.map(|feed| feed.digest) == new.map(|feed| feed.digest) {
+                continue;
+            }
+            let old = old.map(|feed| open_segment(&feed.bytes)).transpose()?;
+            let new = new.map(|feed| open_segment(&feed.bytes)).transpose()?;
+            let step = intel::changes(old.as_ref(), new.as_ref()).map_err(crate::error::from_intel)?;
+            total.merge(step);
+        }
+        Ok(Some(total))
+    }
+
+    /// Did the set of feeds change, so that gaps of every image may read otherwise?
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn coverage_changed_since(&self, old: Option<u64>) -> Result<bool> {
+        let Some(before) = old.map(|old| self.folder.generation(old)).transpose()?.flatten() else { return Ok(true) };
+        let releases = |generation: &InstalledGeneration| -> Vec<String> {
+            let metas =
+                generation.feeds.iter().filter_map(|feed| serde_json::from_str::<FeedMeta>(&feed.meta_json).ok());
+            let mut out: Vec<String> = metas.flat_map(|meta| meta.releases).map(|r| r.to_string()).collect();
+            out.sort();
+            out.dedup();
+            out
+        };
+        Ok(releases(&before) != releases(&self.folder.current()?))
+    }
+}
+
+fn load(generation: InstalledGeneration) -> Result<Loaded> {
+    let mut segments = Vec::with_capacity(generation.feeds.len());
+    for feed in &generation.feeds {
+        let meta: FeedMeta = serde_json::from_str(&feed.meta_json).map_err(|e| {
+            Error::because(ErrorKind::Malformed, format!("the description of the feed {} cannot be read", feed.id), e)
+        })?;
+        segments.push((meta, open_segment(&feed.bytes)?));
+    }
+    Ok(Loaded { intelligence: Intelligence::new(generation.number, segments) })
+}
+
+fn open_segment(bytes: &Arc<store::Mapped>) -> Result<Segment> {
+    let bytes: Arc<dyn AsRef<[u8]> + Send + Sync> = Arc::clone(bytes) as _;
+    Segment::open(bytes).map_err(crate::error::from_intel)
+}
+
+/// The hexadecimal SHA-256 of some bytes.
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    Digest::from_bytes(Sha256::digest(bytes).into()).hex()
+}

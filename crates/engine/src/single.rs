@@ -1,0 +1,212 @@
+//! One image, no server: reads its layers, with a cache of facts, and judges it with an intelligence folder.
+
+use crate::intelligence::Library;
+use crate::source::OpenImage;
+use crate::task::evaluate::{bad_hashes, covered};
+use crate::task::scan::{Reading, distinct_layers, layer_detectors, missing_detectors, read_one, unreadable_gap};
+use crate::{Error, Result};
+use analyze::SquashInput;
+use futures_util::{StreamExt, stream};
+use model::layer::Layer;
+use model::{
+    Detector, DetectorVersion, Digest, Finding, Gap, ImageInventory, LayerInventory, Match, PackageKey, Timestamp,
+};
+use policy::{ImageFacts, Scanners, Show};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use store::fact_cache::FactCache;
+
+/// What is read, and how.
+pub struct SingleScan<'a> {
+    /// Rules, temporary files, bounds.
+    pub reading: &'a Reading,
+    /// Which detectors run.
+    pub only: &'a BTreeSet<Detector>,
+    /// Facts of layers that were read before.
+    pub cache: Option<&'a FactCache>,
+    /// When the scan began.
+    pub now: Timestamp,
+    /// Told after each layer.
+    pub progress: &'a (dyn Fn(&LayerRead) + Send + Sync),
+}
+
+/// A layer that was read, or found in the cache.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LayerRead {
+    /// Which.
+    pub index: u32,
+    /// How many layers the image has.
+    pub of: usize,
+    /// Size of the blob as stored.
+    pub bytes: u64,
+    /// Found in the cache: not read again.
+    pub cached: bool,
+}
+
+/// What reading cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ReadStatistics {
+    /// Layers that were read.
+    pub layers_read: u64,
+    /// Layers that were found in the cache.
+    pub layers_cached: u64,
+    /// Bytes that were read, as stored.
+    pub bytes_read: u64,
+    /// Bytes that came out of decompression.
+    pub bytes_uncompressed: u64,
+    /// Time from the first byte to the inventory.
+    pub duration: Duration,
+}
+
+/// Layers looked at together; the bound of [`Reading::layers_at_once`] applies as well.
+const LAYERS_AT_ONCE: usize = 4;
+
+impl SingleScan<'_> {
+    /// Reads an image. A layer that cannot be read is a gap.
+    ///
+    /// # Errors
+    /// When no layer at all could be read.
+    pub async fn read(&self, image: &OpenImage) -> Result<(ImageInventory, ReadStatistics)> {
+        let started = Instant::now();
+        let layers = &image.resolved.layers;
+        let outcomes: Vec<(Digest, Result<(LayerInventory, bool)>)> = stream::iter(distinct_layers(layers))
+            .map(|layer| async move { (layer.blob, self.layer(image, &layer).await) })
+            .buffered(LAYERS_AT_ONCE)
+            .collect()
+            .await;
+        let mut statistics = ReadStatistics::default();
+        let mut known: BTreeMap<Digest, LayerInventory> = BTreeMap::new();
+        let mut failed: BTreeMap<Digest, Error> = BTreeMap::new();
+        for (blob, outcome) in outcomes {
+            match outcome {
+                Ok((inventory, cached)) => {
+                    statistics.count(&inventory, cached);
+                    known.insert(blob, inventory);
+                }
+                Err(error) => {
+                    failed.insert(blob, error);
+                }
+            }
+        }
+        if known.is_empty()
+            && let Some((_, error)) = failed.pop_first()
+        {
+            return Err(error);
+        }
+        let inventory = self.squash(image, &known, &failed);
+        statistics.duration = started.elapsed();
+        Ok((inventory, statistics))
+    }
+
+    fn squash(
+        &self,
+        image: &OpenImage,
+        known: &BTreeMap<Digest, LayerInventory>,
+        failed: &BTreeMap<Digest, Error>,
+    ) -> ImageInventory {
+        let layers = &image.resolved.layers;
+        let inventories: Vec<Option<LayerInventory>> =
+            layers.iter().map(|layer| known.get(&layer.blob).cloned()).collect();
+        let gaps: Vec<Gap> = layers
+            .iter()
+            .filter_map(|layer| failed.get(&layer.blob).map(|error| unreadable_gap(layer, error)))
+            .collect();
+        analyze::squash(&SquashInput {
+            layers,
+            configuration: &image.resolved.configuration,
+            inventories: &inventories,
+            gaps: &gaps,
+            detectors: &self.reading.detectors,
+            only: self.only,
+        })
+    }
+
+    async fn layer(&self, image: &OpenImage, layer: &Layer) -> Result<(LayerInventory, bool)> {
+        let wanted = layer_detectors(self.only);
+        let versions: Vec<DetectorVersion> = wanted.iter().map(|d| self.reading.detectors.version(*d)).collect();
+        let cached = self.cache.and_then(|cache| cache.get(&layer.blob, &versions, self.now));
+        let missing = missing_detectors(cached.as_ref(), &versions);
+        let (inventory, from_cache) = match cached {
+            Some(cached) if missing.is_empty() => (cached, true),
+            cached => {
+                let mut fresh = read_one(&*image.layers, layer, &missing, self.reading).await?;
+                if let Some(cache) = self.cache {
+                    // A cache that cannot be written costs time, not facts.
+                    if let Err(error) = cache.put(&fresh, self.now) {
+                        tracing::warn!("the cache cannot be written: {error}");
+                    }
+                }
+                for (detector, facts) in cached.into_iter().flat_map(|c| c.detectors) {
+                    fresh.detectors.entry(detector).or_insert(facts);
+                }
+                (fresh, false)
+            }
+        };
+        let of = image.resolved.layers.len();
+        (self.progress)(&LayerRead { index: layer.index, of, bytes: layer.bytes, cached: from_cache });
+        Ok((inventory, from_cache))
+    }
+}
+
+impl ReadStatistics {
+    fn count(&mut self, inventory: &LayerInventory, cached: bool) {
+        if cached {
+            self.layers_cached += 1;
+        } else {
+            self.layers_read += 1;
+            self.bytes_read += inventory.bytes;
+            self.bytes_uncompressed += inventory.bytes_uncompressed;
+        }
+    }
+}
+
+/// What is judged of an image.
+#[derive(Debug, Clone, Default)]
+pub struct Judged {
+    /// Sorted.
+    pub findings: Vec<Finding>,
+    /// Gaps of the inventory and of the intelligence, sorted.
+    pub gaps: Vec<Gap>,
+}
+
+/// Judges an inventory with the intelligence in force, for the scanners that were asked for.
+///
+/// # Errors
+/// When a segment of the intelligence is damaged.
+pub fn judge(
+    inventory: &ImageInventory,
+    library: &Library,
+    scanners: Scanners,
+    show: Show,
+    now: Timestamp,
+) -> Result<Judged> {
+    let loaded = library.current();
+    let intelligence = &loaded.intelligence;
+    let mut matches: BTreeMap<PackageKey, Arc<[Match]>> = BTreeMap::new();
+    if scanners.vulnerabilities || scanners.malware {
+        for package in &inventory.packages {
+            let mut found = intelligence.matches(&package.key).map_err(crate::error::from_intel)?;
+            found.retain(|m| if m.malicious { scanners.malware } else { scanners.vulnerabilities });
+            if !found.is_empty() {
+                matches.insert(package.key.clone(), found.into());
+            }
+        }
+    }
+    let bad_hashes = if scanners.malware { bad_hashes(inventory, intelligence)? } else { BTreeMap::new() };
+    let covered = covered(inventory, intelligence);
+    let facts = ImageFacts { inventory, matches: &matches, bad_hashes: &bad_hashes, covered: &covered, scanners, now };
+    let findings = policy::findings(&facts, show);
+    let mut gaps = inventory.gaps.clone();
+    if scanners.vulnerabilities {
+        gaps.extend(intelligence.gaps(&inventory.packages, inventory.os.as_ref(), now));
+    }
+    gaps.sort();
+    gaps.dedup();
+    Ok(Judged { findings, gaps })
+}
+
+/// Is there any intelligence at all? Without, a scan for vulnerabilities sees nothing.
+pub fn has_intelligence(library: &Library) -> bool {
+    !library.current().intelligence.feeds().is_empty()
+}

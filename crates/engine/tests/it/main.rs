@@ -1,0 +1,7 @@
+//! The engine with a real store and a registry that misbehaves on demand.
+
+#![expect(unreachable_pub, reason = "helpers of one test binary are shared between its modules")]
+
+mod hostile;
+mod office;
+mod time;
