@@ -1,0 +1,387 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use model::{Platform, Severity};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// Finds every container image of your registries, knows what is in it, and tells what must be fixed.
+#[derive(Debug, Parser)]
+#[command(name = "pratique", version, propagate_version = true, max_term_width = 100)]
+pub(crate) struct Arguments {
+    /// Say more on standard error (twice: much more).
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    pub(crate) verbose: u8,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Scan one image.
+    Scan(Box<ScanArguments>),
+    /// Run the server: API, web page, discovery, scanning, evaluation.
+    Serve(Box<ServeArguments>),
+    /// Take work from a server: next to a registry (outpost), or inside a private network (broker).
+    Agent(AgentArguments),
+    /// Import, download and inspect intelligence.
+    Feeds(FeedsArguments),
+    /// Connect registries to a running server.
+    Registry(RegistryArguments),
+    /// Say why a package is affected by a vulnerability, or why not.
+    Explain(ExplainArguments),
+    /// A self-contained tour: a sample registry, the real pipeline, the web page.
+    Demo(DemoArguments),
+}
+
+/// REF: [registry/]repo[:tag][@digest], oci:DIR[:tag], oci-archive:FILE[:tag] or docker-archive:FILE[:tag].
+#[derive(Debug, Args)]
+pub(crate) struct ScanArguments {
+    /// The image: a registry reference, or oci:, oci-archive:, docker-archive: and a path.
+    #[arg(value_name = "REF")]
+    pub(crate) reference: String,
+    /// How the report is written.
+    #[arg(long, value_name = "table|json", default_value = "table", value_parser = parse_format)]
+    pub(crate) format: report::scan::Format,
+    /// Write the report to this file instead of standard output.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Folder of compiled intelligence.
+    #[arg(long, value_name = "DIR", env = "PRATIQUE_INTEL")]
+    pub(crate) intel: Option<PathBuf>,
+    /// What to look for; `vulnerabilities` implies `packages`.
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "LIST")]
+    pub(crate) scanners: Vec<Scanner>,
+    /// os/architecture[/variant], or `all`; default is the machine's own.
+    #[arg(long, value_name = "PLATFORM", value_parser = parse_platform)]
+    pub(crate) platform: Option<PlatformArgument>,
+    /// Judge with the policies of this file; ends with 2 when one says no.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) policy: Option<PathBuf>,
+    /// End with 2 for an affected vulnerability or any other finding at least this severe.
+    #[arg(long, value_name = "SEVERITY")]
+    pub(crate) fail_on: Option<Severity>,
+    /// End with 2 when something could not be looked at.
+    #[arg(long)]
+    pub(crate) fail_on_gap: bool,
+    /// `all` also shows vulnerabilities that do not affect the image.
+    #[arg(long, value_enum, default_value_t = ShowArgument::Open)]
+    pub(crate) show: ShowArgument,
+    /// Do not use or write the cache of layers that were read before.
+    #[arg(long)]
+    pub(crate) no_cache: bool,
+    /// Ceiling for temporary files, such as 2GiB.
+    #[arg(long, value_name = "SIZE", default_value = "2GiB", value_parser = parse_size)]
+    pub(crate) spool_max: u64,
+    /// Ceiling for the memory of layers being read, such as 256MiB.
+    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = parse_size)]
+    pub(crate) memory_max: u64,
+    #[command(flatten)]
+    pub(crate) transport: Transport,
+}
+
+/// How a registry is reached from the command line.
+#[derive(Debug, Args)]
+pub(crate) struct Transport {
+    /// Speak HTTP to the registry.
+    #[arg(long)]
+    pub(crate) plain_http: bool,
+    /// Do not verify the registry's certificate.
+    #[arg(long)]
+    pub(crate) skip_tls_verify: bool,
+    /// Both of the above.
+    #[arg(long)]
+    pub(crate) insecure: bool,
+    /// Certificate authority to trust besides the system's (PEM).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
+    /// User name; without one the docker credential store is asked.
+    #[arg(long, value_name = "NAME", env = "PRATIQUE_USERNAME")]
+    pub(crate) username: Option<String>,
+    /// Read the password from standard input.
+    #[arg(long, requires = "username")]
+    pub(crate) password_stdin: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub(crate) enum Scanner {
+    Packages,
+    Vulnerabilities,
+    Secrets,
+    Malware,
+    Configuration,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ShowArgument {
+    Open,
+    All,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum PlatformArgument {
+    All,
+    One(Platform),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeArguments {
+    /// Folder of everything that is stored.
+    #[arg(long, value_name = "DIR", env = "PRATIQUE_DATA")]
+    pub(crate) data: PathBuf,
+    /// Address to listen on.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8474", env = "PRATIQUE_LISTEN")]
+    pub(crate) listen: SocketAddr,
+    /// Certificate chain (PEM): turns TLS on.
+    #[arg(long, value_name = "FILE", requires = "tls_key", env = "PRATIQUE_TLS_CERTIFICATE")]
+    pub(crate) tls_certificate: Option<PathBuf>,
+    /// Key of the certificate (PEM).
+    #[arg(long, value_name = "FILE", requires = "tls_certificate", env = "PRATIQUE_TLS_KEY")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// Jobs done at once in this process; 0 leaves all reading to agents.
+    #[arg(long, value_name = "N", env = "PRATIQUE_WORKERS")]
+    pub(crate) workers: Option<usize>,
+    /// Ceiling for temporary files.
+    #[arg(long, value_name = "SIZE", default_value = "2GiB", value_parser = parse_size, env = "PRATIQUE_SPOOL_MAX")]
+    pub(crate) spool_max: u64,
+    /// Refuse registries on private addresses.
+    #[arg(long, env = "PRATIQUE_DENY_PRIVATE_ADDRESSES")]
+    pub(crate) deny_private_addresses: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AgentArguments {
+    /// Address of the server: https://…, or http:// on this machine.
+    #[arg(long, value_name = "URL", env = "PRATIQUE_SERVER")]
+    pub(crate) server: String,
+    /// One-time token from the server; needed once, until the agent has its secret.
+    #[arg(long, value_name = "TOKEN", env = "PRATIQUE_JOIN_TOKEN")]
+    pub(crate) join: Option<String>,
+    /// What the agent is for; must be what its join token was made for.
+    #[arg(long, value_enum)]
+    pub(crate) mode: AgentMode,
+    /// The group; must be what its join token was made for.
+    #[arg(long, value_name = "NAME", default_value = "default")]
+    pub(crate) group: String,
+    /// What the agent calls itself.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// Certificate authority of the server (PEM).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
+    /// Folder where the agent keeps its secret.
+    #[arg(long, value_name = "DIR", env = "PRATIQUE_DATA")]
+    pub(crate) data: PathBuf,
+    /// Jobs done at once.
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    pub(crate) workers: usize,
+    /// Registry logins that never leave this machine: a docker config.json.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) registry_logins: Option<PathBuf>,
+    /// Ceiling for temporary files.
+    #[arg(long, value_name = "SIZE", default_value = "2GiB", value_parser = parse_size)]
+    pub(crate) spool_max: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum AgentMode {
+    Outpost,
+    Broker,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FeedsArguments {
+    #[command(subcommand)]
+    pub(crate) action: FeedsAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum FeedsAction {
+    /// Import documents: a file, a folder, or an address. Replaces exactly the feeds that the source holds.
+    Import {
+        /// File, folder or URL.
+        #[arg(long, value_name = "SOURCE")]
+        from: String,
+        #[command(flatten)]
+        intel: IntelArgument,
+    },
+    /// Download the public feeds and import them.
+    Sync {
+        /// Only these feeds; default: those that are always of use.
+        #[arg(value_name = "FEED")]
+        feeds: Vec<String>,
+        #[command(flatten)]
+        intel: IntelArgument,
+    },
+    /// Show every feed: records, age, error.
+    Status {
+        /// How it is written.
+        #[arg(long, value_enum, default_value_t = StatusFormat::Table)]
+        format: StatusFormat,
+        #[command(flatten)]
+        intel: IntelArgument,
+    },
+    /// Remove a feed by its id, or several with a pattern that ends in `*`.
+    Remove {
+        /// The feed.
+        #[arg(value_name = "FEED")]
+        feed: String,
+        #[command(flatten)]
+        intel: IntelArgument,
+    },
+    /// Check every stored byte against its digest.
+    Verify {
+        #[command(flatten)]
+        intel: IntelArgument,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct IntelArgument {
+    /// Folder of compiled intelligence.
+    #[arg(long, value_name = "DIR", env = "PRATIQUE_INTEL")]
+    pub(crate) intel: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StatusFormat {
+    Table,
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RegistryArguments {
+    /// Address of the server.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8474", env = "PRATIQUE_SERVER", global = true)]
+    pub(crate) server: String,
+    /// API token.
+    #[arg(long, value_name = "TOKEN", env = "PRATIQUE_TOKEN", hide_env_values = true, global = true)]
+    pub(crate) token: Option<String>,
+    /// Certificate authority of the server (PEM).
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(crate) ca: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(crate) action: RegistryAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RegistryAction {
+    /// Connect a registry.
+    Add(Box<RegistryAddArguments>),
+    /// List connected registries with their status.
+    List,
+    /// Discover and scan a registry now.
+    Scan {
+        /// Its name.
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RegistryAddArguments {
+    /// Name of the instance.
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    /// As for `docker login`.
+    #[arg(value_name = "URL")]
+    pub(crate) url: String,
+    /// User name.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) username: Option<String>,
+    /// Read the password from standard input.
+    #[arg(long, requires = "username")]
+    pub(crate) password_stdin: bool,
+    /// Speak HTTP to the registry.
+    #[arg(long)]
+    pub(crate) plain_http: bool,
+    /// Do not verify the registry's certificate.
+    #[arg(long)]
+    pub(crate) skip_tls_verify: bool,
+    /// Certificate authority of the registry (PEM).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) registry_ca: Option<PathBuf>,
+    /// Explicit repository; may be repeated.
+    #[arg(long = "repository", value_name = "REPOSITORY")]
+    pub(crate) repositories: Vec<String>,
+    /// Who pulls: cloud, outpost or broker.
+    #[arg(long, value_name = "MODE", default_value = "cloud")]
+    pub(crate) scan_mode: String,
+    /// Group of agents.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) agent_group: Option<String>,
+    /// What to take at first: all, latest_tag, or days_modified=N.
+    #[arg(long, value_name = "WHAT", default_value = "all")]
+    pub(crate) initial_scan: String,
+    /// Only repositories (or repository:tag) that fit; may be repeated.
+    #[arg(long, value_name = "GLOB")]
+    pub(crate) include: Vec<String>,
+    /// Not those that fit; may be repeated.
+    #[arg(long, value_name = "GLOB")]
+    pub(crate) exclude: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArguments {
+    /// The package, such as 'pkg:apk/alpine/openssl@1.1.1c-r0?distro=alpine-3.10'.
+    #[arg(value_name = "PURL")]
+    pub(crate) purl: String,
+    /// The vulnerability, such as CVE-2019-1547.
+    #[arg(value_name = "VULNERABILITY")]
+    pub(crate) vulnerability: String,
+    #[command(flatten)]
+    pub(crate) intel: IntelArgument,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArguments {
+    /// End after the summary instead of leaving the page open.
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// Address of the page.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8474")]
+    pub(crate) listen: SocketAddr,
+}
+
+fn parse_format(text: &str) -> Result<report::scan::Format, String> {
+    text.parse()
+}
+
+fn parse_platform(text: &str) -> Result<PlatformArgument, String> {
+    if text == "all" { Ok(PlatformArgument::All) } else { text.parse().map(PlatformArgument::One) }
+}
+
+/// `1024`, `64KiB`, `256MiB`, `2GiB`; also with `K`, `M`, `G` and `B`.
+fn parse_size(text: &str) -> Result<u64, String> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let number: u64 =
+        number.parse().map_err(|_| format!("{text:?} is not a size: expected a number and KiB, MiB or GiB"))?;
+    let factor: u64 = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "k" | "kb" | "kib" => 1 << 10,
+        "m" | "mb" | "mib" => 1 << 20,
+        "g" | "gb" | "gib" => 1 << 30,
+        _ => return Err(format!("{unit:?} is not a unit: KiB, MiB or GiB")),
+    };
+    number.checked_mul(factor).ok_or_else(|| format!("{text:?} is too large"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn command_line_is_consistent() {
+        <Arguments as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn sizes_read_as_people_write_them() {
+        assert_eq!(parse_size("2GiB"), Ok(2 << 30));
+        assert_eq!(parse_size("64k"), Ok(64 << 10));
+        assert_eq!(parse_size("100"), Ok(100));
+        assert!(parse_size("lots").is_err());
+        assert!(parse_size("5 furlongs").is_err());
+    }
+}

@@ -1,0 +1,152 @@
+//! `pratique feeds import|sync|status|remove|verify`: what the program knows of the world.
+
+use crate::arguments::{FeedsAction, FeedsArguments, IntelArgument, StatusFormat};
+use crate::exit::Exit;
+use crate::folders;
+use crate::progress::Progress;
+use anyhow::{Context, Result, bail};
+use engine::clock::{Clock, SystemClock};
+use engine::feeds::{self, Imported};
+use engine::intelligence::Library;
+use intel::FeedMeta;
+use serde_json::json;
+use std::path::Path;
+use store::intel_folder::IntelFolder;
+
+/// Names of documents that are printed before the rest is only counted.
+const NAMED_MAX: usize = 20;
+
+pub(crate) async fn run(arguments: FeedsArguments) -> Result<Exit> {
+    match arguments.action {
+        FeedsAction::Import { from, intel } => import(&from, intel).await,
+        FeedsAction::Sync { feeds, intel } => sync(&feeds, intel).await,
+        FeedsAction::Status { format, intel } => status(format, intel),
+        FeedsAction::Remove { feed, intel } => remove(&feed, intel),
+        FeedsAction::Verify { intel } => verify(intel),
+    }
+}
+
+fn folder(intel: IntelArgument) -> Result<IntelFolder> {
+    Ok(IntelFolder::open(&folders::intelligence(intel.intel)?)?)
+}
+
+async fn import(from: &str, intel: IntelArgument) -> Result<Exit> {
+    let folder = folder(intel)?;
+    let now = SystemClock.now();
+    let imported = if from.starts_with("https://") || from.starts_with("http://") {
+        let temporary = tempfile::tempdir().context("no temporary folder can be made")?;
+        let file = feeds::download(from, temporary.path()).await?;
+        feeds::import(&folder, &file, now)?
+    } else {
+        feeds::import(&folder, Path::new(from), now)?
+    };
+    tell(&imported);
+    if imported.feeds.is_empty() {
+        bail!("nothing in {from} was recognised");
+    }
+    Ok(Exit::Done)
+}
+
+fn tell(imported: &Imported) {
+    for feed in &imported.feeds {
+        let broken =
+            if feed.broken_records > 0 { format!(", {} records broken", feed.broken_records) } else { String::new() };
+        anstream::println!("{:<36} {:>8} records{broken}", feed.id, feed.records);
+        for line in &feed.broken {
+            anstream::eprintln!("  broken: {line}");
+        }
+    }
+    named("not recognised", imported.unrecognised.iter().cloned());
+    named(
+        "broken, its feed keeps the old data",
+        imported.failed.iter().map(|f| format!("{} ({}): {}", f.path, f.feed, f.reason)),
+    );
+    named("changed", imported.changed_packages.iter().cloned());
+    anstream::println!(
+        "generation {}: {} packages, {} file hashes and {} vulnerabilities changed",
+        imported.generation,
+        imported.changed_packages.len(),
+        imported.changed_hashes,
+        imported.changed_vulnerabilities
+    );
+}
+
+fn named(what: &str, all: impl ExactSizeIterator<Item = String>) {
+    let more = all.len().saturating_sub(NAMED_MAX);
+    for line in all.take(NAMED_MAX) {
+        anstream::println!("{what}: {line}");
+    }
+    if more > 0 {
+        anstream::println!("{what}: and {more} more");
+    }
+}
+
+async fn sync(wanted: &[String], intel: IntelArgument) -> Result<Exit> {
+    let folder = folder(intel)?;
+    let sources = feeds::sources(wanted)?;
+    let progress = Progress::new(sources.len() as u64, "downloading feeds", false);
+    let mut failed = 0;
+    for source in sources {
+        match feeds::sync_one(&folder, &source, SystemClock.now()).await {
+            Ok(Some(imported)) => progress.step(&format!("{}: generation {}", source.name, imported.generation)),
+            Ok(None) => progress.step(&format!("{}: unchanged", source.name)),
+            Err(error) => {
+                failed += 1;
+                progress.step(&format!("{}: {error}", source.name));
+                anstream::eprintln!("pratique: {} was not refreshed, its old data stays: {error}", source.name);
+            }
+        }
+    }
+    progress.finish();
+    if failed > 0 {
+        bail!("{failed} feeds could not be refreshed");
+    }
+    Ok(Exit::Done)
+}
+
+fn status(format: StatusFormat, intel: IntelArgument) -> Result<Exit> {
+    let library = Library::open(&folders::intelligence(intel.intel)?)?;
+    let loaded = library.current();
+    let feeds = loaded.intelligence.feeds();
+    let generation = loaded.intelligence.generation();
+    match format {
+        StatusFormat::Json => {
+            let body = json!({ "version": 1, "generation": generation, "feeds": feeds });
+            anstream::println!("{}", serde_json::to_string_pretty(&body)?);
+        }
+        StatusFormat::Table => {
+            anstream::println!("generation {generation}, {} feeds", feeds.len());
+            feeds.iter().for_each(|feed| status_line(feed));
+            if feeds.is_empty() {
+                anstream::println!("nothing is loaded: `pratique feeds sync`, or `pratique feeds import --from DIR`");
+            }
+        }
+    }
+    Ok(Exit::Done)
+}
+
+fn status_line(feed: &FeedMeta) {
+    let now = SystemClock.now();
+    let age_hours = now.duration_since(feed.imported_at).as_hours();
+    let stale = if feed.is_stale(now) { "  STALE" } else { "" };
+    anstream::println!("{:<36} {:>8} records  imported {age_hours} h ago{stale}", feed.id, feed.records);
+    if let Some(error) = &feed.error {
+        anstream::println!("  last import failed: {error}");
+    }
+    for (what, count) in &feed.skipped {
+        anstream::println!("  {count} records left out: {what}");
+    }
+}
+
+fn remove(feed: &str, intel: IntelArgument) -> Result<Exit> {
+    for id in feeds::remove(&folder(intel)?, feed)? {
+        anstream::println!("removed {id}");
+    }
+    Ok(Exit::Done)
+}
+
+fn verify(intel: IntelArgument) -> Result<Exit> {
+    let checked = folder(intel)?.verify()?;
+    anstream::println!("{checked} feeds are whole");
+    Ok(Exit::Done)
+}

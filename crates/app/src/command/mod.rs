@@ -1,0 +1,8 @@
+//! One file per command.
+
+pub(crate) mod agent;
+pub(crate) mod explain;
+pub(crate) mod feeds;
+pub(crate) mod registry;
+pub(crate) mod scan;
+pub(crate) mod serve;

@@ -1,0 +1,314 @@
+//! `pratique scan REF`: one image, no server.
+
+use crate::arguments::{PlatformArgument, ScanArguments, Scanner, ShowArgument, Transport};
+use crate::exit::Exit;
+use crate::folders;
+use crate::progress::Progress;
+use analyze::{DetectorOptions, Detectors};
+use anyhow::{Context, Result, bail};
+use engine::clock::{Clock, SystemClock};
+use engine::intelligence::Library;
+use engine::single::{self, Judged, ReadStatistics, SingleScan};
+use engine::source::{self, OpenImage, OpenOptions, PlatformChoice, Source};
+use engine::task::scan::Reading;
+use model::policy::PolicySet;
+use model::registry::Credentials;
+use model::{Detector, ImageInventory, Timestamp};
+use policy::{GateInput, GateResult, Scanners, Show};
+use report::scan::{RenderOptions, ScanInput, ScanReport, Statistics};
+use std::collections::BTreeSet;
+use std::io::{IsTerminal, Write};
+use std::path::Path;
+use std::sync::Arc;
+use store::DiskSpool;
+use store::fact_cache::FactCache;
+use tokio::sync::Semaphore;
+
+/// What one layer being read may need: its buffers and the largest member that is held whole.
+const MEMORY_PER_LAYER: u64 = 96 << 20;
+
+/// The cache of facts is kept below this.
+const CACHE_BYTES_MAX: u64 = 1 << 30;
+
+/// Facts of one-image scans are not shared with anyone, and the fingerprint of a secret is not shown.
+const LOCAL_SECRET_KEY: [u8; 32] = *b"pratique: one image, no server.\0";
+
+pub(crate) async fn run(arguments: ScanArguments) -> Result<Exit> {
+    let source: Source = arguments.reference.parse()?;
+    let scanners = Chosen::new(&arguments.scanners);
+    let policies = arguments.policy.as_deref().map(read_policies).transpose()?;
+    let options = open_options(&arguments)?;
+    let images = source::open(&source, &options).await?;
+    let library = Library::open(&folders::intelligence(arguments.intel.clone())?)?;
+    let known = !library.current().intelligence.feeds().is_empty();
+    if !known && scanners.named.contains(&Scanner::Vulnerabilities) {
+        bail!(
+            "no intelligence is loaded, so vulnerabilities cannot be looked for: run `pratique feeds sync` or `pratique feeds import`"
+        );
+    }
+    let scan = Scan { arguments: &arguments, scanners, policies, library, now: SystemClock.now(), source: &source };
+    let mut reports = Vec::new();
+    let mut exit = Exit::Done;
+    let reading = scan.reading()?;
+    for image in &images {
+        let (report, gate) = scan.image(image, &reading).await?;
+        tell(&report, &gate);
+        if !gate.passes() {
+            exit = Exit::Refused;
+        }
+        reports.push(report);
+    }
+    write_reports(&arguments, &reports)?;
+    Ok(exit)
+}
+
+/// Which scanners run.
+struct Chosen {
+    named: BTreeSet<Scanner>,
+    all: bool,
+}
+
+impl Chosen {
+    fn new(named: &[Scanner]) -> Self {
+        let mut set: BTreeSet<Scanner> = named.iter().copied().collect();
+        if set.contains(&Scanner::Vulnerabilities) {
+            set.insert(Scanner::Packages);
+        }
+        Self { all: set.is_empty(), named: set }
+    }
+
+    fn has(&self, scanner: Scanner) -> bool {
+        self.all || self.named.contains(&scanner)
+    }
+
+    fn detectors(&self) -> BTreeSet<Detector> {
+        let mut out = BTreeSet::from([Detector::Files]);
+        if self.has(Scanner::Packages) || self.has(Scanner::Malware) {
+            out.insert(Detector::Packages);
+        }
+        if self.has(Scanner::Secrets) {
+            out.insert(Detector::Secrets);
+        }
+        if self.has(Scanner::Malware) {
+            out.insert(Detector::Malware);
+        }
+        if self.has(Scanner::Configuration) {
+            out.insert(Detector::Configuration);
+        }
+        out
+    }
+
+    fn judged(&self) -> Scanners {
+        Scanners {
+            vulnerabilities: self.has(Scanner::Vulnerabilities),
+            secrets: self.has(Scanner::Secrets),
+            malware: self.has(Scanner::Malware),
+            configuration: self.has(Scanner::Configuration),
+        }
+    }
+
+    fn not_run(&self) -> Vec<String> {
+        let words = [
+            (Scanner::Configuration, "configuration"),
+            (Scanner::Malware, "malware"),
+            (Scanner::Packages, "packages"),
+            (Scanner::Secrets, "secrets"),
+            (Scanner::Vulnerabilities, "vulnerabilities"),
+        ];
+        words.into_iter().filter(|(scanner, _)| !self.has(*scanner)).map(|(_, word)| word.to_owned()).collect()
+    }
+}
+
+fn read_policies(path: &Path) -> Result<PolicySet> {
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("the policy file {} cannot be read", path.display()))?;
+    policy::parse_policies(&text).with_context(|| format!("the policy file {} cannot be used", path.display()))
+}
+
+fn open_options(arguments: &ScanArguments) -> Result<OpenOptions> {
+    let transport = &arguments.transport;
+    let plain_http = transport.plain_http || transport.insecure;
+    let skip_tls_verify = transport.skip_tls_verify || transport.insecure;
+    let credentials = credentials(transport)?;
+    if credentials.is_some() && (plain_http || skip_tls_verify) {
+        anstream::eprintln!("pratique: warning: the password is sent over a connection that is not protected");
+    }
+    let read =
+        |path: &Path| std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()));
+    Ok(OpenOptions {
+        platform: match &arguments.platform {
+            None => PlatformChoice::Host,
+            Some(PlatformArgument::All) => PlatformChoice::All,
+            Some(PlatformArgument::One(platform)) => PlatformChoice::One(platform.clone()),
+        },
+        plain_http,
+        skip_tls_verify,
+        ca_certificate: transport.ca.as_deref().map(read).transpose()?,
+        credentials,
+        user_agent: remote::server_user_agent(),
+        spool_bytes_max: arguments.spool_max,
+    })
+}
+
+fn credentials(transport: &Transport) -> Result<Option<Credentials>> {
+    let Some(username) = transport.username.clone() else { return Ok(None) };
+    Ok(Some(Credentials { username, password: password(transport.password_stdin)? }))
+}
+
+/// The first line of standard input, or `PRATIQUE_PASSWORD`.
+pub(crate) fn password(from_stdin: bool) -> Result<String> {
+    if !from_stdin {
+        return std::env::var("PRATIQUE_PASSWORD")
+            .context("a user name needs a password: --password-stdin, or PRATIQUE_PASSWORD");
+    }
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line).context("the password cannot be read from standard input")?;
+    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+struct Scan<'a> {
+    arguments: &'a ScanArguments,
+    scanners: Chosen,
+    policies: Option<PolicySet>,
+    library: Library,
+    now: Timestamp,
+    source: &'a Source,
+}
+
+impl Scan<'_> {
+    fn reading(&self) -> Result<Reading> {
+        let options = DetectorOptions { secret_key: LOCAL_SECRET_KEY, limits: analyze::Limits::default() };
+        let layers = (self.arguments.memory_max / MEMORY_PER_LAYER).clamp(1, 4);
+        Ok(Reading {
+            detectors: Arc::new(Detectors::new(options)?),
+            spool: Arc::new(DiskSpool::new(&std::env::temp_dir(), self.arguments.spool_max)?),
+            inspector: None,
+            layers_at_once: Arc::new(Semaphore::new(usize::try_from(layers).unwrap_or(1))),
+        })
+    }
+
+    async fn image(&self, image: &OpenImage, reading: &Reading) -> Result<(ScanReport, GateResult)> {
+        let only = self.scanners.detectors();
+        let cache = self.cache();
+        let progress = Progress::new(image.resolved.layers.len() as u64, "reading layers", false);
+        let single = SingleScan {
+            reading,
+            only: &only,
+            cache: cache.as_ref(),
+            now: self.now,
+            progress: &|layer| {
+                let how = if layer.cached { "known" } else { "read" };
+                progress.step(&format!("layer {} of {}: {} bytes, {how}", layer.index + 1, layer.of, layer.bytes));
+            },
+        };
+        let read = single.read(image).await;
+        progress.finish();
+        let (mut inventory, statistics) = read?;
+        inventory.packages.retain(|_| self.scanners.has(Scanner::Packages) || self.scanners.has(Scanner::Malware));
+        let show = match self.arguments.show {
+            ShowArgument::Open => Show::Open,
+            ShowArgument::All => Show::All,
+        };
+        let judged = single::judge(&inventory, &self.library, self.scanners.judged(), show, self.now)?;
+        let gate = self.gate(image, &inventory, &judged);
+        let mut findings = judged.findings.clone();
+        findings.extend(gate.untrusted.iter().cloned());
+        let report = ScanReport::new(ScanInput {
+            reference: &image.reference,
+            digest: image.digest.as_ref(),
+            config_digest: Some(&image.resolved.config_digest),
+            inventory: &inventory,
+            findings: &findings,
+            gaps: &judged.gaps,
+            statistics: self.statistics(&statistics),
+        });
+        Ok((report, gate))
+    }
+
+    fn cache(&self) -> Option<FactCache> {
+        if self.arguments.no_cache {
+            return None;
+        }
+        let opened = folders::facts_cache().and_then(|folder| Ok(FactCache::open(&folder, CACHE_BYTES_MAX)?));
+        opened.inspect_err(|error| tracing::warn!("the cache of facts cannot be used: {error:#}")).ok()
+    }
+
+    fn statistics(&self, read: &ReadStatistics) -> Statistics {
+        let loaded = self.library.current();
+        let known = !loaded.intelligence.feeds().is_empty();
+        Statistics {
+            not_run: self.scanners.not_run(),
+            duration_ms: u64::try_from(read.duration.as_millis()).unwrap_or(u64::MAX),
+            layers_read: read.layers_read,
+            layers_cached: read.layers_cached,
+            bytes_read: read.bytes_read,
+            bytes_uncompressed: read.bytes_uncompressed,
+            intelligence_generation: known.then(|| loaded.intelligence.generation()),
+            program: format!("pratique {}", env!("CARGO_PKG_VERSION")),
+        }
+    }
+
+    fn gate(&self, image: &OpenImage, inventory: &ImageInventory, judged: &Judged) -> GateResult {
+        let (host, repository, tags) = match self.source {
+            Source::Registry(reference) => {
+                (reference.registry.as_str(), reference.repository.as_str(), reference.tag.iter().cloned().collect())
+            }
+            Source::OciFolder(..) | Source::OciArchive(..) | Source::DockerArchive(..) => {
+                ("local", "image", Vec::new())
+            }
+        };
+        let diff_ids: Vec<_> = inventory.layers.iter().map(|layer| layer.diff_id).collect();
+        let tags: Vec<String> = tags;
+        policy::gate(&GateInput {
+            host,
+            repository,
+            tags: &tags,
+            digest: image.resolved.digest,
+            diff_ids: &diff_ids,
+            findings: &judged.findings,
+            gaps: &judged.gaps,
+            policies: self.policies.as_ref(),
+            fail_on: self.arguments.fail_on,
+            fail_on_gap: self.arguments.fail_on_gap,
+            now: self.now,
+        })
+    }
+}
+
+/// Reasons go to standard error, so that a report on standard output stays whole.
+fn tell(report: &ScanReport, gate: &GateResult) {
+    for note in &gate.notes {
+        anstream::eprintln!("pratique: note: {note}");
+    }
+    for reason in &gate.reasons {
+        anstream::eprintln!("pratique: {} fails: {reason}", report.image.reference);
+    }
+}
+
+fn write_reports(arguments: &ScanArguments, reports: &[ScanReport]) -> Result<()> {
+    let colour =
+        arguments.output.is_none() && std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let width = std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok()).unwrap_or(120);
+    let options = RenderOptions { width, colour, pretty: true };
+    let text = match (reports, &arguments.platform) {
+        ([report], None | Some(PlatformArgument::One(_))) => report::scan::render(report, arguments.format, &options),
+        (reports, _) => report::scan::render_all(reports, arguments.format, &options),
+    };
+    match &arguments.output {
+        None => {
+            let mut out = std::io::stdout().lock();
+            out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("the report cannot be written")
+        }
+        Some(path) => write_whole(path, text.as_bytes()),
+    }
+}
+
+/// Writes a file so that nobody ever sees half of it.
+fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    let failed = || format!("the report cannot be written to {}", path.display());
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(folder).with_context(failed)?;
+    file.write_all(bytes).with_context(failed)?;
+    file.persist(path).with_context(failed)?;
+    Ok(())
+}

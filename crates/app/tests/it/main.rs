@@ -1,0 +1,11 @@
+//! End-to-end tests: the program itself, against real parts on this machine's loopback.
+
+#![expect(unreachable_pub, reason = "helpers of one test binary are shared between its modules")]
+
+mod agents;
+mod crash;
+mod demo;
+mod program;
+mod registry;
+mod scan;
+mod secdb;
