@@ -66,7 +66,11 @@ fn walk(path: &Path, take: &mut dyn FnMut(&str, &[u8])) -> Result<(), Box<dyn Er
     }
     let name = path.to_string_lossy();
     let bytes = std::fs::read(path)?;
-    if path.extension().is_some_and(|e| e == "zip") { unzip(&name, bytes, take) } else { Ok(take(&name, &bytes)) }
+    if path.extension().is_some_and(|e| e == "zip") {
+        return unzip(&name, bytes, take);
+    }
+    take(&name, &bytes);
+    Ok(())
 }
 
 #[expect(clippy::disallowed_types, reason = "an example reads archives that its user trusts")]

@@ -11,7 +11,7 @@ use crate::name::candidates;
 use crate::record::{Exploited, Key};
 use crate::segment::Segment;
 use crate::version::Scheme;
-use model::advisory::{BadHash, KevEntry};
+use model::advisory::{BadHash, CvssScore, KevEntry};
 use model::inventory::OsRelease;
 use model::{Digest, EcosystemRelease, Gap, Match, Package, PackageKey, Timestamp};
 use std::collections::HashMap;
@@ -48,7 +48,8 @@ impl Intelligence {
     }
 
     /// Every vulnerability that an advisory mentions for this package, sorted by id: affected, undecided, and those that
-    /// it does not have. Empty when the package's distribution is unknown: that is a gap, see [`Intelligence::gaps`].
+    /// it does not have. What is known beside the advisories (exploitation, scores of other feeds) is looked up only for
+    /// the first two. Empty when the package's distribution is unknown: that is a gap, see [`Intelligence::gaps`].
     ///
     /// # Errors
     /// When a segment was changed after it was written.
@@ -163,21 +164,20 @@ impl Intelligence {
     fn merge(&self, witnesses: &[Witness<'_>], release: &EcosystemRelease) -> Result<Vec<Match>> {
         let scheme = Scheme::of(release.ecosystem);
         let is_os = release.ecosystem.format().is_os();
-        let mut matches = merge(witnesses, scheme, is_os, |cve| self.enrichment(cve))?;
-        for found in &mut matches {
-            found.kev = self.exploited(&found.vulnerability)?;
-        }
-        Ok(matches)
+        merge(witnesses, scheme, is_os, |cve, wants_vectors| {
+            let cvss = if wants_vectors { self.borrowed_vectors(cve)? } else { Vec::new() };
+            Ok(Enrichment { cvss, kev: self.exploited(cve)? })
+        })
     }
 
-    fn enrichment(&self, cve: &str) -> Result<Enrichment> {
-        let mut cvss = Vec::new();
+    fn borrowed_vectors(&self, cve: &str) -> Result<Vec<(String, CvssScore)>> {
+        let mut found = Vec::new();
         for (meta, segment) in self.of_kind(FeedKind::Osv) {
             if let Some(rated) = segment.rated(cve).map_err(|e| e.of_feed(&meta.id))? {
-                cvss.extend(rated.cvss.into_iter().map(|score| (meta.id.clone(), score)));
+                found.extend(rated.cvss.into_iter().map(|score| (meta.id.clone(), score)));
             }
         }
-        Ok(Enrichment { cvss })
+        Ok(found)
     }
 
     fn exploited(&self, vulnerability: &str) -> Result<Option<KevEntry>> {

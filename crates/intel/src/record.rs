@@ -70,8 +70,8 @@ pub(crate) enum Says {
     },
     /// Not affected, whatever the version.
     NotAffected,
-    /// The source has not decided.
-    Undetermined,
+    /// The source has not decided, or does not say for which versions; in its words.
+    Undetermined(String),
 }
 
 /// A stretch of affected versions.

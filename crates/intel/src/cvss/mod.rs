@@ -1,10 +1,11 @@
 //! CVSS base scores, from vectors.
 //!
-//! Versions 2.0, 3.0 and 3.1. Temporal and environmental metrics in a vector are accepted and not used: what a feed
+//! Versions 2.0, 3.0, 3.1 and 4.0. Temporal and environmental metrics in a vector are accepted and not used: what a feed
 //! publishes rates the vulnerability, not an installation.
 
 mod v2;
 mod v3;
+mod v4;
 
 use model::advisory::CvssScore;
 use std::collections::BTreeMap;
@@ -23,6 +24,7 @@ pub(crate) fn score(vector: &str) -> Option<CvssScore> {
     }
     let score = match vector.split_once('/') {
         Some(("CVSS:3.1" | "CVSS:3.0", rest)) => v3::base_score(&metrics(rest)?)?,
+        Some(("CVSS:4.0", rest)) => v4::base_score(&metrics(rest)?)?,
         Some((first, _)) if first.starts_with("CVSS:") => return None,
         Some(_) => v2::base_score(&metrics(vector.trim_matches(['(', ')']))?)?,
         None => return None,
@@ -81,6 +83,23 @@ mod tests {
         check("AV:L/AC:H/Au:N/C:C/I:C/A:C", Some(6.2));
         check("(AV:N/AC:L/Au:N/C:N/I:P/A:N)", Some(5.0));
         check("AV:N/AC:L/Au:N/C:N/I:N/A:N", Some(0.0));
+        // CVSS v4.0 examples document, and FIRST's calculator.
+        check("CVSS:4.0/AV:A/AC:L/AT:N/PR:H/UI:N/VC:L/VI:H/VA:N/SC:N/SI:N/SA:H", Some(8.2));
+        check("CVSS:4.0/AV:A/AC:H/AT:N/PR:N/UI:N/VC:L/VI:L/VA:N/SC:L/SI:H/SA:H", Some(5.6));
+        check("CVSS:4.0/AV:N/AC:H/AT:N/PR:N/UI:N/VC:L/VI:L/VA:N/SC:N/SI:L/SA:L", Some(6.3));
+        check("CVSS:4.0/AV:P/AC:H/AT:N/PR:L/UI:N/VC:N/VI:H/VA:H/SC:H/SI:L/SA:L", Some(5.9));
+        check("CVSS:4.0/AV:A/AC:H/AT:P/PR:H/UI:A/VC:H/VI:L/VA:N/SC:N/SI:H/SA:H", Some(5.8));
+        check("CVSS:4.0/AV:L/AC:L/AT:P/PR:L/UI:A/VC:H/VI:H/VA:N/SC:N/SI:H/SA:L", Some(6.8));
+        check("CVSS:4.0/AV:N/AC:H/AT:P/PR:N/UI:N/VC:N/VI:L/VA:N/SC:H/SI:N/SA:N", Some(6.9));
+        check("CVSS:4.0/AV:N/AC:L/AT:P/PR:H/UI:P/VC:H/VI:L/VA:N/SC:L/SI:H/SA:L", Some(7.0));
+        check("CVSS:4.0/AV:N/AC:L/AT:P/PR:N/UI:A/VC:N/VI:N/VA:L/SC:N/SI:N/SA:H", Some(4.6));
+        check("CVSS:4.0/AV:N/AC:L/AT:N/PR:L/UI:N/VC:L/VI:N/VA:H/SC:H/SI:L/SA:N", Some(8.4));
+        check("CVSS:4.0/AV:L/AC:L/AT:N/PR:N/UI:N/VC:H/VI:L/VA:N/SC:L/SI:L/SA:N", Some(7.0));
+        check("CVSS:4.0/AV:L/AC:H/AT:N/PR:H/UI:A/VC:N/VI:L/VA:H/SC:H/SI:H/SA:N", Some(5.8));
+        check("CVSS:4.0/AV:A/AC:L/AT:P/PR:H/UI:P/VC:H/VI:H/VA:H/SC:N/SI:L/SA:H", Some(6.9));
+        check("CVSS:4.0/AV:P/AC:H/AT:P/PR:H/UI:A/VC:N/VI:N/VA:H/SC:N/SI:L/SA:H", Some(5.7));
+        check("CVSS:4.0/AV:P/AC:H/AT:P/PR:N/UI:A/VC:L/VI:N/VA:H/SC:L/SI:L/SA:L", Some(4.3));
+        check("CVSS:4.0/AV:N/AC:L/AT:P/PR:N/UI:P/VC:L/VI:N/VA:H/SC:N/SI:H/SA:H", Some(7.2));
     }
 
     #[test]

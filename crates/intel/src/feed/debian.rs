@@ -142,7 +142,7 @@ fn statement(state: &State) -> Result<Statement, String> {
             None => return Err("resolved without fixed_version".to_owned()),
         },
         "open" => Says::Open { outlook: outlook(state, urgency), note: note(state) },
-        "undetermined" => Says::Undetermined,
+        "undetermined" => Says::Undetermined("undetermined".to_owned()),
         other => return Err(format!("unknown status {:?}", other.chars().take(40).collect::<String>())),
     };
     let rating = match urgency {

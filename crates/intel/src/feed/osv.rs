@@ -247,7 +247,7 @@ fn join(known: &mut Statement, more: Statement) {
             versions.dedup();
             *unclear = unclear.take().or(doubt);
         }
-        (Says::Undetermined, says) => known.says = says,
+        (Says::Undetermined(_), says) => known.says = says,
         (Says::Ranges { .. } | Says::FixedIn(_) | Says::Open { .. } | Says::NotAffected, _) => {}
     }
 }
@@ -293,7 +293,7 @@ fn read_affected(affected: &Affected, ecosystem: Ecosystem) -> Result<Statement,
     }
     // A record that names only commits, or nothing at all, does not say which versions are affected.
     let says = if ranges().next().is_none() && affected.versions.is_empty() {
-        Says::Undetermined
+        Says::Undetermined("nothing about versions".to_owned())
     } else {
         let mut versions = affected.versions.clone();
         versions.sort();

@@ -3,7 +3,8 @@
 //! A document is one repository of one release. It lists, by source package (origin), versions and what each fixed.
 //! A package that is older than a listed version has what that version fixed. Version `0` lists what the package never
 //! had. A vulnerability listed under several versions of one package was not gone before the newest of them, so a
-//! package is affected while it is older than that one.
+//! package is affected while it is older than that one. Every listed version that is newer than the installed one is
+//! given as a fixed version: the newest first, because only that one ends it, then the others ascending.
 //!
 //! An entry is a text with one or more ids and remarks: `CVE-2018-3620 CVE-2018-3646 XSA-273`,
 //! `CVE-2017-2616 (+ regression fix)`, `CVE-????-?????  XSA-284`. Each CVE in it is one vulnerability, the other ids

@@ -80,10 +80,10 @@ pub(crate) fn judge(says: &Says, installed: Installed<'_>) -> Judgement {
             comparison: plain,
             claim: "never affected".to_owned(),
         },
-        Says::Undetermined => Judgement {
+        Says::Undetermined(claim) => Judgement {
             outcome: Outcome::Undecided("the source does not say which versions are affected".to_owned()),
             comparison: plain,
-            claim: "undetermined".to_owned(),
+            claim: claim.clone(),
         },
     }
 }

@@ -13,7 +13,7 @@ use super::Witness;
 use super::evaluate::Outcome;
 use crate::cvss;
 use crate::version::Scheme;
-use model::advisory::{AdvisoryRef, CvssScore, NotAffected, Outlook};
+use model::advisory::{AdvisoryRef, CvssScore, KevEntry, NotAffected, Outlook};
 use model::{Match, Severity, Timestamp, Verdict};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -24,9 +24,12 @@ const SENTENCES_MAX: usize = 8;
 pub(crate) struct Enrichment {
     /// Vectors from other feeds, each with the feed that has it.
     pub(crate) cvss: Vec<(String, CvssScore)>,
+    /// Its entry in a catalogue of known exploited vulnerabilities.
+    pub(crate) kev: Option<KevEntry>,
 }
 
-/// Merges witnesses into matches, sorted by vulnerability. `enrich` is asked about CVEs that no witness rates.
+/// Merges witnesses into matches, sorted by vulnerability. `enrich` is asked about CVEs that the package may have, and
+/// whether vectors are wanted, because no witness has one.
 ///
 /// # Errors
 /// Those of `enrich`.
@@ -34,23 +37,38 @@ pub(crate) fn merge<E>(
     witnesses: &[Witness<'_>],
     scheme: Scheme,
     is_os: bool,
-    mut enrich: impl FnMut(&str) -> Result<Enrichment, E>,
+    mut enrich: impl FnMut(&str, bool) -> Result<Enrichment, E>,
 ) -> Result<Vec<Match>, E> {
     let mut matches = Vec::new();
     for (vulnerability, mut group) in group(witnesses) {
         group.sort_by(|a, b| {
-            let order = |w: &Witness<'_>| (w.precedence(), w.feed.id.clone(), w.advisory.id.clone());
-            order(a).cmp(&order(b)).then_with(|| a.judgement.comparison.cmp(&b.judgement.comparison))
+            a.precedence()
+                .cmp(&b.precedence())
+                .then_with(|| a.feed.id.cmp(&b.feed.id))
+                .then_with(|| a.advisory.id.cmp(&b.advisory.id))
+                .then_with(|| a.judgement.comparison.cmp(&b.judgement.comparison))
         });
         let own: Vec<(String, CvssScore)> = group.iter().flat_map(|w| scores(w)).collect();
-        let extra = if own.is_empty() && crate::record::is_cve(&vulnerability) {
-            enrich(&vulnerability)?.cvss
-        } else {
-            Vec::new()
-        };
-        matches.push(build(vulnerability, &group, scheme, is_os, [own, extra].concat()));
+        let mut found = build(vulnerability, &group, scheme, is_os);
+        rate(&mut found, &group, is_os, &own);
+        // What is known beside the advisories matters only where the vulnerability may be there.
+        if !matches!(found.verdict, Verdict::NotAffected { .. }) && crate::record::is_cve(&found.vulnerability) {
+            let Enrichment { cvss: borrowed, kev } = enrich(&found.vulnerability, own.is_empty())?;
+            found.kev = kev;
+            if !borrowed.is_empty() {
+                rate(&mut found, &group, is_os, &borrowed);
+            }
+        }
+        matches.push(found);
     }
     Ok(matches)
+}
+
+/// Fills in vectors and severity.
+fn rate(found: &mut Match, group: &[&Witness<'_>], is_os: bool, scores: &[(String, CvssScore)]) {
+    found.cvss = scores.iter().map(|(_, score)| score.clone()).collect();
+    cvss::sort(&mut found.cvss);
+    (found.severity, found.severity_source) = severity(group, is_os, &found.cvss, scores);
 }
 
 /// Witnesses by vulnerability.
@@ -115,22 +133,16 @@ fn scores(witness: &Witness<'_>) -> Vec<(String, CvssScore)> {
     witness.statement.cvss.iter().chain(&witness.advisory.cvss).map(of).collect()
 }
 
-fn build(
-    vulnerability: String,
-    group: &[&Witness<'_>],
-    scheme: Scheme,
-    is_os: bool,
-    scores: Vec<(String, CvssScore)>,
-) -> Match {
+fn build(vulnerability: String, group: &[&Witness<'_>], scheme: Scheme, is_os: bool) -> Match {
     let (verdict, because) = decide(group, scheme, is_os);
-    let aliases: BTreeSet<&str> = group.iter().flat_map(|w| names(w)).collect();
-    let advisories: BTreeSet<AdvisoryRef> = group
-        .iter()
-        .map(|w| AdvisoryRef { feed: w.feed.id.clone(), id: w.advisory.id.clone(), url: w.advisory.url.clone() })
-        .collect();
-    let mut cvss: Vec<CvssScore> = scores.iter().map(|(_, score)| score.clone()).collect();
-    cvss::sort(&mut cvss);
-    let (severity, severity_source) = severity(group, is_os, &cvss, &scores);
+    let is_alias = |id: &&str| *id != vulnerability && !crate::record::is_cve(id);
+    let aliases: BTreeSet<&str> = group.iter().flat_map(|w| names(w)).filter(is_alias).collect();
+    let reference = |w: &&Witness<'_>| AdvisoryRef {
+        feed: w.feed.id.clone(),
+        id: w.advisory.id.clone(),
+        url: w.advisory.url.clone(),
+    };
+    let advisories: BTreeSet<AdvisoryRef> = group.iter().map(reference).collect();
     let time = |seconds: Option<i64>| seconds.and_then(|s| Timestamp::from_second(s).ok());
     let live = || group.iter().filter(|w| !w.advisory.withdrawn);
     let fixed_at = match &verdict {
@@ -140,17 +152,13 @@ fn build(
         Verdict::Affected { .. } | Verdict::NotAffected { .. } | Verdict::Undecided { .. } => None,
     };
     Match {
-        aliases: aliases
-            .into_iter()
-            .filter(|a| *a != vulnerability && !crate::record::is_cve(a))
-            .map(str::to_owned)
-            .collect(),
+        aliases: aliases.into_iter().map(str::to_owned).collect(),
         advisories: advisories.into_iter().collect(),
         verdict,
-        severity,
-        severity_source,
+        severity: Severity::Unknown,
+        severity_source: String::new(),
         summary: group.iter().find_map(|w| w.advisory.summary.clone()),
-        cvss,
+        cvss: Vec::new(),
         kev: None,
         epss: None,
         published: time(group.iter().filter_map(|w| w.advisory.published).min()),

@@ -129,6 +129,11 @@ impl Segment {
 
     /// What is known about a CVE in general.
     pub(crate) fn rated(&self, cve: &str) -> Result<Option<Rated>> {
+        // These keys sort last, and most segments have none.
+        let Some(last) = self.key_count().checked_sub(1) else { return Ok(None) };
+        if Key::decode(self.key_entry(last)?.key).is_none_or(|key| !matches!(key, Key::Rated(_))) {
+            return Ok(None);
+        }
         self.single(&Key::Rated(cve.to_owned()))
     }
 
