@@ -383,14 +383,26 @@ CREATE TABLE audit (
 ) STRICT;
 
 -- Every image that a wanted live tag shows, as its registry's configuration takes it and its readers resolved it.
+-- Two views with the same rows: CROSS JOIN fixes the order of the loops, here from the repository down.
 CREATE VIEW shown AS
 SELECT p.registry_id, p.id AS repository_id, p.name AS repository, t.id AS tag_id, t.name AS tag, m.id AS manifest_id,
        c.image_id, c.platform
 FROM repositories p
-JOIN tags t ON t.repository_id = p.id AND t.deleted_at IS NULL AND t.wanted = 1
-JOIN manifests m ON m.digest = t.digest AND m.registry_id = p.registry_id
-JOIN registry_readers trusted ON trusted.registry_id = p.registry_id AND trusted.reader = m.reader
-JOIN index_members c ON c.manifest_id = m.id AND c.why_not IS NULL;
+CROSS JOIN tags t ON t.repository_id = p.id AND t.deleted_at IS NULL AND t.wanted = 1
+CROSS JOIN manifests m ON m.registry_id = p.registry_id AND m.digest = t.digest
+CROSS JOIN registry_readers trusted ON trusted.registry_id = p.registry_id AND trusted.reader = m.reader
+CROSS JOIN index_members c ON c.manifest_id = m.id AND c.why_not IS NULL;
+
+-- The same from the image up.
+CREATE VIEW showing AS
+SELECT p.registry_id, p.id AS repository_id, p.name AS repository, t.id AS tag_id, t.name AS tag, m.id AS manifest_id,
+       c.image_id, c.platform
+FROM index_members c
+CROSS JOIN manifests m ON m.id = c.manifest_id
+CROSS JOIN registry_readers trusted ON trusted.registry_id = m.registry_id AND trusted.reader = m.reader
+CROSS JOIN tags t ON t.digest = m.digest AND t.deleted_at IS NULL AND t.wanted = 1
+CROSS JOIN repositories p ON p.id = t.repository_id AND p.registry_id = m.registry_id
+WHERE c.why_not IS NULL;
 
 -- How far each reader is with an image; a leased job overrides what is stored.
 CREATE VIEW readings AS

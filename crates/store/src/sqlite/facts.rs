@@ -142,8 +142,8 @@ async fn select(
     let versions: Vec<(&str, &str)> = versions.iter().map(|v| (v.detector.as_str(), &*v.fingerprint)).collect();
     sqlx::query(
         "SELECT f.reader, b.hash, b.content FROM json_each(?2) r
-         JOIN layer_facts f ON f.blob = ?1 AND f.reader = r.value
-         JOIN json_each(?3) v ON v.value ->> 0 = f.detector AND v.value ->> 1 = f.fingerprint
+         CROSS JOIN layer_facts f ON f.blob = ?1 AND f.reader = r.value
+         CROSS JOIN json_each(?3) v ON v.value ->> 0 = f.detector AND v.value ->> 1 = f.fingerprint
          JOIN blobs b ON b.id = f.blob_id ORDER BY r.key, v.key",
     )
     .bind(bytes(blob))

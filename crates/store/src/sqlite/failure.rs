@@ -1,6 +1,7 @@
 //! Database errors as errors of the store.
 
 use crate::{Error, ErrorKind, Result};
+use sqlx::migrate::MigrateError;
 
 /// SQLite's primary result codes (sqlite.org, "Result and Error Codes").
 mod code {
@@ -23,9 +24,15 @@ impl<T> About<T> for std::result::Result<T, sqlx::Error> {
     }
 }
 
-impl<T> About<T> for std::result::Result<T, sqlx::migrate::MigrateError> {
+impl<T> About<T> for std::result::Result<T, MigrateError> {
     fn about(self, what: &str) -> Result<T> {
-        self.map_err(|e| Error::because(ErrorKind::Internal, format!("the database failed while {what}"), e))
+        self.map_err(|e| match e {
+            MigrateError::VersionMissing(version) => {
+                let text = format!("the database has change {version}, which this version of Pratique does not know");
+                Error::new(ErrorKind::Malformed, format!("{text}: it was written by a newer one"))
+            }
+            e => Error::because(ErrorKind::Internal, format!("the database failed while {what}"), e),
+        })
     }
 }
 

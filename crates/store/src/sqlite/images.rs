@@ -7,7 +7,7 @@ use super::columns::{
 };
 use super::failure::About as _;
 use super::{SqliteStore, Tx};
-use crate::packed::from_json;
+use crate::packed::{from_json, json};
 use crate::traits::Images;
 use crate::types::{
     ImageFilter, ImageReference, ImageView, InventoryCommit, InventoryCount, ManifestView, Page, StoredInventory,
@@ -101,7 +101,7 @@ impl SqliteStore {
         let mut tx = self.read().await?;
         let row = sqlx::query(
             "SELECT v.id, v.reader, v.committed_at, b.hash, b.content FROM json_each(?2) r
-             JOIN images i ON i.digest = ?1
+             CROSS JOIN images i ON i.digest = ?1
              JOIN inventories v ON v.image_id = i.id AND v.reader = r.value
              JOIN blobs b ON b.id = v.blob_id ORDER BY r.key, v.id DESC LIMIT 1",
         )
@@ -177,27 +177,18 @@ struct Range {
 /// Of several readers the server's word comes first, if it has read the image; then whoever has; then whoever is
 /// furthest. A filter by registry leaves out readers that do not count there.
 async fn select(tx: &mut Tx, filter: &ImageFilter, range: &Range) -> Result<Vec<ImageView>> {
-    let rows = sqlx::query(
-        "SELECT p.id, p.digest, COALESCE(g.state, 4) AS state, g.reason, v.committed_at, v.reader AS read_by,
-                (SELECT d.resolved FROM image_descriptions d WHERE d.image_id = p.id
-                 ORDER BY ?1 IS NOT NULL AND d.reader NOT IN (SELECT reader FROM registry_readers WHERE registry_id = ?1),
-                          d.reader <> 'server', d.reader LIMIT 1) AS resolved,
-                (SELECT c.counters FROM image_counters c JOIN repositories o ON o.id = c.repository_id
-                 WHERE c.image_id = p.id AND (?1 IS NULL OR o.registry_id = ?1)
-                 ORDER BY EXISTS (SELECT 1 FROM registry_readers r
-                                  WHERE r.registry_id = o.registry_id AND r.reader <> 'server'), o.id LIMIT 1) AS counters
-         FROM (SELECT i.id, i.digest, (
-                   SELECT g.reader FROM readings g WHERE g.image_id = i.id
-                     AND (?1 IS NULL OR g.reader IN (SELECT reader FROM registry_readers WHERE registry_id = ?1))
-                   ORDER BY g.state > 1, g.reader <> 'server', g.state, g.reader LIMIT 1) AS reader
-               FROM images i WHERE i.digest >= ?4 AND i.digest <= ?5
-                 AND (COALESCE(?1, ?2, ?3) IS NULL OR i.id IN (
-                     SELECT s.image_id FROM shown s WHERE (?1 IS NULL OR s.registry_id = ?1)
-                       AND (?2 IS NULL OR s.repository = ?2) AND (?3 IS NULL OR s.tag = ?3)))) p
-         LEFT JOIN readings g ON g.image_id = p.id AND g.reader = p.reader
-         LEFT JOIN inventories v ON v.image_id = p.id AND v.reader = p.reader
-         WHERE ?6 IS NULL OR COALESCE(g.state, 4) = ?6
-         ORDER BY p.digest LIMIT ?7",
+    let picked: Vec<(i64, Option<String>)> = sqlx::query_as(
+        "SELECT id, reading FROM (
+             SELECT i.id, i.digest, (
+                 SELECT json_array(g.state, g.reader, g.reason) FROM readings g WHERE g.image_id = i.id
+                   AND (?1 IS NULL OR g.reader IN (SELECT reader FROM registry_readers WHERE registry_id = ?1))
+                 ORDER BY g.state > 1, g.reader <> 'server', g.state, g.reader LIMIT 1) AS reading
+             FROM images i WHERE i.digest >= ?4 AND i.digest <= ?5
+               AND (COALESCE(?1, ?2, ?3) IS NULL OR i.id IN (
+                   SELECT s.image_id FROM shown s WHERE (?1 IS NULL OR s.registry_id = ?1)
+                     AND (?2 IS NULL OR s.repository = ?2) AND (?3 IS NULL OR s.tag = ?3))))
+         WHERE ?6 IS NULL OR COALESCE(reading ->> 0, 4) = ?6
+         ORDER BY digest LIMIT ?7",
     )
     .bind(filter.registry.map(Id::get))
     .bind(&filter.repository)
@@ -209,9 +200,34 @@ async fn select(tx: &mut Tx, filter: &ImageFilter, range: &Range) -> Result<Vec<
     .fetch_all(&mut **tx)
     .await
     .about("listing images")?;
+    let rows = details(tx, filter, &picked).await?;
     let digests: Vec<Digest> = rows.iter().map(|row| digest_at(row, "digest")).collect::<Result<_>>()?;
     let mut references = references_of(tx, &digests).await?;
     rows.iter().map(|row| view(row, &mut references)).collect()
+}
+
+/// Everything else about the images that were picked, each with the reading that was picked for it.
+async fn details(tx: &mut Tx, filter: &ImageFilter, picked: &[(i64, Option<String>)]) -> Result<Vec<SqliteRow>> {
+    sqlx::query(
+        "WITH picked (id, state, reader, reason) AS MATERIALIZED (
+             SELECT value ->> 0, value ->> 1 ->> 0, value ->> 1 ->> 1, value ->> 1 ->> 2 FROM json_each(?2))
+         SELECT i.digest, COALESCE(p.state, 4) AS state, p.reason, v.committed_at, v.reader AS read_by,
+                (SELECT d.resolved FROM image_descriptions d WHERE d.image_id = i.id
+                 ORDER BY ?1 IS NOT NULL AND d.reader NOT IN (SELECT reader FROM registry_readers WHERE registry_id = ?1),
+                          d.reader <> 'server', d.reader LIMIT 1) AS resolved,
+                (SELECT c.counters FROM image_counters c JOIN repositories o ON o.id = c.repository_id
+                 WHERE c.image_id = i.id AND (?1 IS NULL OR o.registry_id = ?1)
+                 ORDER BY EXISTS (SELECT 1 FROM registry_readers r
+                                  WHERE r.registry_id = o.registry_id AND r.reader <> 'server'), o.id LIMIT 1) AS counters
+         FROM picked p CROSS JOIN images i ON i.id = p.id
+         LEFT JOIN inventories v ON v.image_id = p.id AND v.reader = p.reader
+         ORDER BY i.digest",
+    )
+    .bind(filter.registry.map(Id::get))
+    .bind(json(picked)?)
+    .fetch_all(&mut **tx)
+    .await
+    .about("listing images")
 }
 
 fn view(row: &SqliteRow, references: &mut BTreeMap<Digest, Vec<ImageReference>>) -> Result<ImageView> {
@@ -234,8 +250,8 @@ fn view(row: &SqliteRow, references: &mut BTreeMap<Digest, Vec<ImageReference>>)
 async fn references_of(tx: &mut Tx, digests: &[Digest]) -> Result<BTreeMap<Digest, Vec<ImageReference>>> {
     let rows = sqlx::query(
         "SELECT i.digest, s.registry_id, r.name AS registry, s.repository, s.tag
-         FROM json_each(?1) j JOIN images i ON i.digest = unhex(j.value)
-         JOIN shown s ON s.image_id = i.id JOIN registries r ON r.id = s.registry_id",
+         FROM json_each(?1) j CROSS JOIN images i ON i.digest = unhex(j.value)
+         CROSS JOIN showing s ON s.image_id = i.id CROSS JOIN registries r ON r.id = s.registry_id",
     )
     .bind(hexes_json(digests)?)
     .fetch_all(&mut **tx)

@@ -34,7 +34,7 @@ impl Jobs for SqliteStore {
             "INSERT INTO jobs (kind, key, reader, registry_id, work, image, priority, due_at, state, live, ready, created_at)
              SELECT value ->> 0, value ->> 1, value ->> 2, r.id, value ->> 4, unhex(value ->> 5), value ->> 6,
                     value ->> 7, 'queued', 1, (value ->> 7) <= ?2, ?2
-             FROM json_each(?1) JOIN registries r ON r.id = value ->> 3 WHERE true
+             FROM json_each(?1) CROSS JOIN registries r ON r.id = value ->> 3 WHERE true
              ORDER BY json_each.key
              ON CONFLICT DO NOTHING",
         )
@@ -219,8 +219,8 @@ async fn choose(tx: &mut Tx, readers: &[Reader], kinds: &[&str]) -> Result<Optio
              SELECT (SELECT c.id FROM jobs c WHERE c.ready = 1 AND c.reader = n.value AND c.kind = k.value
                        AND c.registry_id = r.id ORDER BY c.priority DESC, c.id LIMIT 1) AS id,
                     r.id AS registry_id, r.last_turn
-             FROM registries r, json_each(?1) n, json_each(?2) k WHERE r.enabled = 1) best
-         JOIN jobs j ON j.id = best.id
+             FROM registries r CROSS JOIN json_each(?1) n CROSS JOIN json_each(?2) k WHERE r.enabled = 1) best
+         CROSS JOIN jobs j ON j.id = best.id
          ORDER BY j.priority DESC,
                   (SELECT COUNT(*) FROM jobs l WHERE l.state = 'leased' AND l.ready = 0
                      AND l.registry_id = best.registry_id),

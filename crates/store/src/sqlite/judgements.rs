@@ -92,8 +92,8 @@ async fn with_packages(tx: &mut Tx, packages: &[i64]) -> Result<Vec<i64>> {
              CROSS JOIN inventory_sets x ON x.set_id = m.set_id
              CROSS JOIN inventories v ON v.id = x.inventory_id)
          SELECT DISTINCT s.repository_id FROM touched
-         JOIN shown s ON s.image_id = touched.image_id
-         JOIN registry_readers r ON r.registry_id = s.registry_id AND r.reader = touched.reader",
+         CROSS JOIN showing s ON s.image_id = touched.image_id
+         CROSS JOIN registry_readers r ON r.registry_id = s.registry_id AND r.reader = touched.reader",
     )
     .bind(json(packages)?)
     .fetch_all(&mut **tx)
@@ -105,8 +105,8 @@ async fn with_images(tx: &mut Tx, images: &[(i64, String)]) -> Result<Vec<i64>> 
     sqlx::query_scalar(
         "WITH touched (image_id, reader) AS MATERIALIZED (SELECT value ->> 0, value ->> 1 FROM json_each(?1))
          SELECT DISTINCT s.repository_id FROM touched
-         JOIN shown s ON s.image_id = touched.image_id
-         JOIN registry_readers r ON r.registry_id = s.registry_id AND r.reader = touched.reader",
+         CROSS JOIN showing s ON s.image_id = touched.image_id
+         CROSS JOIN registry_readers r ON r.registry_id = s.registry_id AND r.reader = touched.reader",
     )
     .bind(json(images)?)
     .fetch_all(&mut **tx)
@@ -285,7 +285,7 @@ async fn put_counters(tx: &mut Tx, repository: i64, counters: &[(Digest, ImageCo
     let digests = hexes_json(counters.iter().map(|(digest, _)| digest))?;
     sqlx::query(
         "DELETE FROM image_counters WHERE repository_id = ?1 AND image_id NOT IN (
-             SELECT i.id FROM json_each(?2) j JOIN images i ON i.digest = unhex(j.value))",
+             SELECT i.id FROM json_each(?2) j CROSS JOIN images i ON i.digest = unhex(j.value))",
     )
     .bind(repository)
     .bind(digests)
@@ -296,7 +296,7 @@ async fn put_counters(tx: &mut Tx, repository: i64, counters: &[(Digest, ImageCo
     let rows: Vec<(String, String)> = counters.iter().map(row).collect::<Result<_>>()?;
     sqlx::query(
         "INSERT INTO image_counters (repository_id, image_id, counters)
-         SELECT ?1, i.id, j.value ->> 1 FROM json_each(?2) j JOIN images i ON i.digest = unhex(j.value ->> 0) WHERE true
+         SELECT ?1, i.id, j.value ->> 1 FROM json_each(?2) j CROSS JOIN images i ON i.digest = unhex(j.value ->> 0) WHERE true
          ON CONFLICT (repository_id, image_id) DO UPDATE SET counters = excluded.counters
              WHERE counters <> excluded.counters",
     )

@@ -191,7 +191,7 @@ async fn put_row(tx: &mut Tx, held: &Held, manifest: &ResolvedManifest, entry: &
 pub(super) async fn view(tx: &mut Tx, digest: &Digest, readers: &[Reader]) -> Result<ManifestView> {
     let readers = readers_json(readers)?;
     let image: Option<String> = sqlx::query_scalar(
-        "SELECT d.resolved FROM json_each(?2) r JOIN images i ON i.digest = ?1
+        "SELECT d.resolved FROM json_each(?2) r CROSS JOIN images i ON i.digest = ?1
          JOIN image_descriptions d ON d.image_id = i.id AND d.reader = r.value ORDER BY r.key LIMIT 1",
     )
     .bind(bytes(digest))
@@ -203,7 +203,7 @@ pub(super) async fn view(tx: &mut Tx, digest: &Digest, readers: &[Reader]) -> Re
         return Ok(ManifestView::Image(Box::new(from_json(&text)?)));
     }
     let row = sqlx::query(
-        "SELECT m.id, m.kind, m.note FROM json_each(?2) r JOIN manifests m ON m.digest = ?1 AND m.reader = r.value
+        "SELECT m.id, m.kind, m.note FROM json_each(?2) r CROSS JOIN manifests m ON m.digest = ?1 AND m.reader = r.value
          ORDER BY r.key, m.registry_id LIMIT 1",
     )
     .bind(bytes(digest))

@@ -95,7 +95,7 @@ impl Matches for SqliteStore {
         }
         let rows = sqlx::query(
             "SELECT p.hash AS package, m.count, b.hash, b.content FROM json_each(?1) j
-             JOIN packages p ON p.hash = unhex(j.value)
+             CROSS JOIN packages p ON p.hash = unhex(j.value)
              JOIN matches m ON m.package_id = p.id
              LEFT JOIN blobs b ON b.id = m.blob_id",
         )

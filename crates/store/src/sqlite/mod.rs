@@ -1,8 +1,9 @@
 //! The store on one machine: a SQLite database and a folder of blobs.
 //!
 //! One connection writes, in transactions that take the write lock at once; a few read, each call on one snapshot.
-//! Commits wait for the disk (`synchronous = FULL`): a token that was spent or a lease that was fenced stays so
-//! after a power failure, for the price of one sync per write.
+//! Commits wait for the disk (`synchronous = FULL`), for the price of one sync per write: were a lease forgotten in a
+//! power failure, its fencing token would be given out again while an agent elsewhere still holds the first, and a
+//! token for one use could be used twice.
 //!
 //! Not here: what the rows mean to judgement. Invariant: a method of the traits is one transaction, so a crash
 //! leaves all of it or nothing.
@@ -111,9 +112,10 @@ fn options(path: &Path) -> SqliteConnectOptions {
         .busy_timeout(WAIT)
         .foreign_keys(true)
         .statement_cache_capacity(256)
-        .pragma("cache_size", "-65536")
+        // Of each connection, in KiB.
+        .pragma("cache_size", "-16384")
         .pragma("temp_store", "memory")
-        .pragma("mmap_size", "268435456")
+        .pragma("journal_size_limit", "67108864")
 }
 
 async fn pool(options: SqliteConnectOptions, connections: u32) -> Result<SqlitePool> {

@@ -98,7 +98,7 @@ impl PackageSet {
 pub(super) async fn intern(tx: &mut Tx, packages: &[Interned]) -> Result<()> {
     let hashes = hexes_json(packages.iter().map(|p| &p.hash))?;
     let known: Vec<Vec<u8>> =
-        sqlx::query_scalar("SELECT p.hash FROM json_each(?1) j JOIN packages p ON p.hash = unhex(j.value)")
+        sqlx::query_scalar("SELECT p.hash FROM json_each(?1) j CROSS JOIN packages p ON p.hash = unhex(j.value)")
             .bind(hashes)
             .fetch_all(&mut **tx)
             .await

@@ -75,16 +75,8 @@ pub(super) async fn find(tx: &mut Tx, registry: i64, name: &str) -> Result<i64> 
 pub(super) async fn list(tx: &mut Tx, registry: i64, page: &Page) -> Result<Vec<RepositoryView>> {
     let rows = sqlx::query(
         "SELECT p.id, p.name, p.first_seen, p.last_seen, p.gone_at IS NOT NULL AS gone,
-                (SELECT COUNT(*) FROM tags t WHERE t.repository_id = p.id AND t.deleted_at IS NULL) AS tags,
-                COUNT(c.image_id) AS images, COALESCE(SUM(c.state <= 1), 0) AS scanned
-         FROM (SELECT * FROM repositories WHERE registry_id = ?1 AND name > ?2 ORDER BY name LIMIT ?3) p
-         LEFT JOIN (SELECT DISTINCT s.repository_id, s.image_id,
-                           COALESCE((SELECT g.state FROM readings g
-                                     JOIN registry_readers r ON r.registry_id = ?1 AND r.reader = g.reader
-                                     WHERE g.image_id = s.image_id
-                                     ORDER BY g.state > 1, r.rank, g.state LIMIT 1), 4) AS state
-                    FROM shown s WHERE s.registry_id = ?1 AND s.repository > ?2) c ON c.repository_id = p.id
-         GROUP BY p.id ORDER BY p.name",
+                (SELECT COUNT(*) FROM tags t WHERE t.repository_id = p.id AND t.deleted_at IS NULL) AS tags
+         FROM repositories p WHERE p.registry_id = ?1 AND p.name > ?2 ORDER BY p.name LIMIT ?3",
     )
     .bind(registry)
     .bind(page.cursor.as_deref().unwrap_or_default())
@@ -93,22 +85,47 @@ pub(super) async fn list(tx: &mut Tx, registry: i64, page: &Page) -> Result<Vec<
     .await
     .about("listing repositories")?;
     let names: Vec<String> = rows.iter().map(|row| get(row, "name")).collect::<Result<_>>()?;
+    let ids: Vec<i64> = rows.iter().map(|row| get(row, "id")).collect::<Result<_>>()?;
+    let images = count_images(tx, &ids).await?;
     let issues = open_issues(tx, registry, &names).await?;
-    rows.iter().map(|row| view(row, &issues)).collect()
+    rows.iter().map(|row| view(row, &images, &issues)).collect()
 }
 
-fn view(row: &SqliteRow, issues: &BTreeMap<String, [u64; 6]>) -> Result<RepositoryView> {
+fn view(
+    row: &SqliteRow,
+    images: &BTreeMap<i64, (u64, u64)>,
+    issues: &BTreeMap<String, [u64; 6]>,
+) -> Result<RepositoryView> {
     let name: String = get(row, "name")?;
+    let (images, scanned) = images.get(&get(row, "id")?).copied().unwrap_or_default();
     Ok(RepositoryView {
         tags: count_at(row, "tags")?,
-        images: count_at(row, "images")?,
-        scanned: count_at(row, "scanned")?,
+        images,
+        scanned,
         issues: issues.get(&name).copied().unwrap_or_default(),
         first_seen: time_at(row, "first_seen")?,
         last_seen: time_at(row, "last_seen")?,
         gone: get(row, "gone")?,
         name,
     })
+}
+
+/// The images that repositories show, and how many of them are read, fully or partly.
+async fn count_images(tx: &mut Tx, repositories: &[i64]) -> Result<BTreeMap<i64, (u64, u64)>> {
+    let rows: Vec<(i64, i64, i64)> = sqlx::query_as(
+        "SELECT s.repository_id, COUNT(*), SUM(EXISTS (
+                    SELECT 1 FROM readings g
+                    JOIN registry_readers r ON r.registry_id = s.registry_id AND r.reader = g.reader
+                    WHERE g.image_id = s.image_id AND g.state <= 1))
+         FROM (SELECT DISTINCT registry_id, repository_id, image_id FROM shown
+               WHERE repository_id IN (SELECT value FROM json_each(?1))) s
+         GROUP BY s.repository_id",
+    )
+    .bind(json(repositories)?)
+    .fetch_all(&mut **tx)
+    .await
+    .about("counting images")?;
+    rows.into_iter().map(|(id, images, scanned)| Ok((id, (count(images)?, count(scanned)?)))).collect()
 }
 
 async fn open_issues(tx: &mut Tx, registry: i64, names: &[String]) -> Result<BTreeMap<String, [u64; 6]>> {

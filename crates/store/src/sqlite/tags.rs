@@ -117,7 +117,7 @@ async fn write(tx: &mut Tx, repository: i64, changes: &Changes<'_>, now: Timesta
     close_history(tx, repository, &changes.closed, now).await?;
     sqlx::query(
         "INSERT INTO tag_history (tag_id, digest, from_at)
-         SELECT t.id, t.digest, ?3 FROM json_each(?2) j JOIN tags t ON t.repository_id = ?1 AND t.name = j.value",
+         SELECT t.id, t.digest, ?3 FROM json_each(?2) j CROSS JOIN tags t ON t.repository_id = ?1 AND t.name = j.value",
     )
     .bind(repository)
     .bind(json(&changes.begun)?)
@@ -131,7 +131,7 @@ async fn write(tx: &mut Tx, repository: i64, changes: &Changes<'_>, now: Timesta
 async fn close_history(tx: &mut Tx, repository: i64, names: &[&str], now: Timestamp) -> Result<()> {
     sqlx::query(
         "UPDATE tag_history SET to_at = ?3 WHERE to_at IS NULL AND tag_id IN (
-             SELECT t.id FROM json_each(?2) j JOIN tags t ON t.repository_id = ?1 AND t.name = j.value)",
+             SELECT t.id FROM json_each(?2) j CROSS JOIN tags t ON t.repository_id = ?1 AND t.name = j.value)",
     )
     .bind(repository)
     .bind(json(names)?)

@@ -107,6 +107,21 @@ async fn a_file_that_is_no_database_is_refused() {
 }
 
 #[tokio::test]
+async fn a_database_of_a_newer_version_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    open(folder.path()).await.close().await;
+    sql(
+        folder.path(),
+        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+         VALUES (9999, 'later', 1, x'00', 0)",
+    )
+    .await;
+    let error = SqliteStore::open(folder.path(), master_key()).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Malformed);
+    assert!(error.to_string().contains("newer"), "{error}");
+}
+
+#[tokio::test]
 async fn partial_files_go_when_nobody_else_has_the_store_open() {
     let folder = tempfile::tempdir().unwrap();
     let partial = folder.path().join("blobs/ab/.partial-x");

@@ -263,3 +263,23 @@ pub(crate) async fn two_registries_see_the_same_index_each_in_its_way(w: &World)
     };
     assert_eq!((unscanned(&a).await, unscanned(&b).await), (1, 2));
 }
+
+pub(crate) async fn the_servers_word_about_a_manifest_comes_first(w: &World) {
+    let a = w.brokered("a", "g").await;
+    let (server, agent) = (w.discovery(&a, Reader::Server).await, w.discovery(&a, group("g")).await);
+    w.store.record_tags(&server, "app", &[seen("1", "index"), seen("2", "later")], at(1)).await.unwrap();
+    let (honest, forged) = (index("index", &[("x", "amd64")]), index("index", &[("y", "amd64")]));
+    let shown = async || w.tags(&a).await[0].1.images.iter().map(|i| i.digest).collect::<Vec<_>>();
+    w.store.record_manifest(&agent, "app", &forged, at(1)).await.unwrap();
+    assert_eq!(shown().await, [digest("y")]);
+    w.store.record_manifest(&server, "app", &honest, at(2)).await.unwrap();
+    assert_eq!(shown().await, [digest("x")]);
+    w.store.record_manifest(&agent, "app", &forged, at(3)).await.unwrap();
+    assert_eq!(shown().await, [digest("x")]);
+    // In another mode the group's word counts no more.
+    w.store.record_manifest(&agent, "app", &manifest("later"), at(3)).await.unwrap();
+    assert_eq!(w.store.unresolved(a.id).await.unwrap(), []);
+    w.store.update_registry(a.id, &config("a"), CredentialsChange::Keep, "ann", at(4)).await.unwrap();
+    assert_eq!(w.store.unresolved(a.id).await.unwrap(), [("app".to_owned(), digest("later"))]);
+    assert_eq!(shown().await, [digest("x")]);
+}

@@ -57,6 +57,7 @@ macro_rules! every_promise {
                 unscanned_names_each_image_once unscanned_leaves_out_what_is_read_or_failed_in_these_versions
                 images_that_are_not_wanted_are_not_scanned lists_page_stably repositories_show_counts
                 two_registries_see_the_same_index_each_in_its_way
+                the_servers_word_about_a_manifest_comes_first
             }
             jobs {
                 live_jobs_are_unique jobs_wait_for_their_time the_highest_priority_goes_first
