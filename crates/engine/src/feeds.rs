@@ -124,7 +124,7 @@ const OSV_ECOSYSTEMS: [(&str, &str); 10] = [
     ("osv-packagist", "Packagist"),
     ("osv-nuget", "NuGet"),
     ("osv-almalinux", "AlmaLinux"),
-    ("osv-rocky linux", "Rocky%20Linux"),
+    ("osv-rocky-linux", "Rocky%20Linux"),
     ("osv-ubuntu", "Ubuntu"),
 ];
 

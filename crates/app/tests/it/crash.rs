@@ -9,6 +9,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 use store::traits::{Images, Jobs};
 use testkit::debian::DebianRegistry;
+use testkit::fault::FaultRegistry;
 use testkit::image::{ImageBuilder, LayerBuilder, alpine};
 
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -90,7 +91,22 @@ async fn prepare(home: &Path) -> Server {
     let server = Server::start(home);
     put_policies(&server, &strict_policies()).await;
     import(&server, &secdb_folder("v3.9"));
+    let advisories = home.join("advisories");
+    std::fs::create_dir_all(&advisories).expect("a folder");
+    for number in 0..IMAGES {
+        std::fs::write(advisories.join(format!("TEST-2026-{number:04}.json")), advisory(number)).expect("written");
+    }
+    import(&server, &advisories);
     server
+}
+
+fn advisory(number: usize) -> String {
+    let range = json!({ "type": "SEMVER", "events": [{ "introduced": "0" }, { "fixed": "1.1.0" }] });
+    json!({
+        "schema_version": "1.4.0", "id": format!("TEST-2026-{number:04}"), "modified": "2026-01-01T00:00:00Z",
+        "affected": [{ "package": { "ecosystem": "npm", "name": format!("package-{number}") }, "ranges": [range] }],
+    })
+    .to_string()
 }
 
 fn body(registry: &DebianRegistry, mode: &str) -> Value {
@@ -175,35 +191,37 @@ async fn killed_run(registry: &DebianRegistry, mode: &str, moment: Duration) -> 
 /// An agent that is stopped until its lease is over, and then goes on, writes nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn late_writes_of_a_stale_holder_are_refused_and_counted() {
-    let Some(registry) = DebianRegistry::start() else { return };
-    let layer = LayerBuilder::new().file("srv/noise", noise(99, 24 << 20)).build();
-    registry.push("slow/app", "1", &ImageBuilder::new().layer(layer).build());
+    if testkit::data::folder().is_none() {
+        return;
+    }
+    let registry = FaultRegistry::start();
+    let layer = LayerBuilder::new().file("srv/noise", noise(99, 4 << 20)).build();
+    registry.put("slow/app", "1", &ImageBuilder::new().layer(layer).build());
+    registry.faults(|faults| faults.pause_per_piece = Some(Duration::from_millis(400)));
     let scene = scene("outpost").await;
-    let id = scene.server.add_registry(&body(&registry, "outpost")).await;
+    let body = json!({ "name": "slow", "kind": "docker-v2", "url": registry.host(), "plain_http": true,
+                       "scan_mode": "outpost", "agent_group": "edge" });
+    let id = scene.server.add_registry(&body).await;
     let first = scene.agent.as_ref().expect("an agent");
-    scene
-        .server
-        .until("/jobs?state=live", PATIENCE, |jobs| {
-            jobs["items"]
-                .as_array()
-                .is_some_and(|jobs| jobs.iter().any(|job| job["kind"] == "scan" && job["state"] == "leased"))
-        })
-        .await;
+    let reading = |jobs: &Value| {
+        let jobs = jobs["items"].as_array().expect("items");
+        jobs.iter().any(|job| job["kind"] == "scan" && job["state"] == "leased")
+    };
+    scene.server.until("/jobs?state=live", PATIENCE, reading).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
     first.signal("STOP");
+    registry.faults(|faults| faults.pause_per_piece = None);
     let second_home = tempfile::tempdir().expect("a folder");
     let token = join_token(&scene.server, "outpost").await;
     let _second = start_agent(&scene.server, second_home.path(), "outpost", Some(&token));
     scene.server.settled(id, PATIENCE).await;
+    let (before, _) = refused(&scene.server).await;
+    assert_eq!(before, 0, "nobody has written late yet");
     first.signal("CONT");
     let started = Instant::now();
-    let data = scene.server.data();
     loop {
-        let key = store::MasterKey::load_or_create(&data.join("master.key")).expect("the key");
-        let store = store::SqliteStore::open(&data, key).await.expect("the store");
-        let refused = store.stale_writes().await.expect("a count");
-        let census = store.inventory_census().await.expect("a census");
-        store.close().await;
-        if refused > 0 {
+        let (late, census) = refused(&scene.server).await;
+        if late > 0 {
             assert_eq!(census.len(), 1, "{census:?}");
             assert_eq!(census[0].rows, 1);
             return;
@@ -211,4 +229,14 @@ async fn late_writes_of_a_stale_holder_are_refused_and_counted() {
         assert!(started.elapsed() < PATIENCE, "the late write was never refused");
         tokio::time::sleep(Duration::from_millis(300)).await;
     }
+}
+
+/// Refused late writes, and the inventories that there are, from the store itself.
+async fn refused(server: &Server) -> (u64, Vec<store::types::InventoryCount>) {
+    let data = server.data();
+    let key = store::MasterKey::load_or_create(&data.join("master.key")).expect("the key");
+    let store = store::SqliteStore::open(&data, key).await.expect("the store");
+    let out = (store.stale_writes().await.expect("a count"), store.inventory_census().await.expect("a census"));
+    store.close().await;
+    out
 }

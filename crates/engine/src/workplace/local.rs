@@ -97,11 +97,14 @@ impl Desk {
 
     /// The registry of a lease that is held at this desk. A fencing token alone could be guessed.
     async fn registry(&self, lease: &Lease) -> Result<Registry> {
-        if self.store().holder(lease).await?.as_deref() != Some(self.holder.as_str()) {
-            return Err(Error::new(
-                ErrorKind::StaleLease,
-                format!("the job {} is not leased to {} any more", lease.job, self.holder),
-            ));
+        let holder = self.store().holder(lease).await?;
+        if holder.is_none() {
+            // Refused, and counted, as the late write that it is.
+            self.store().heartbeat(lease, LEASE_MS, self.now()).await?;
+        }
+        if holder.as_deref() != Some(self.holder.as_str()) {
+            let text = format!("the job {} is not leased to {} any more", lease.job, self.holder);
+            return Err(Error::new(ErrorKind::StaleLease, text));
         }
         let registry = self.store().registry(&Scope::All, lease.work.registry()).await?;
         let allowed = match &lease.work {
