@@ -1,6 +1,6 @@
 //! Times the pass over one layer against its floor: the same bytes unpacked and hashed, and nothing else.
 //!
-//! `cargo run --release -p analyze --example pass -- LAYER [ROUNDS]`
+//! `cargo run --release -p analyze --example pass -- LAYER [ROUNDS] [DETECTORS]`
 #![expect(clippy::print_stdout, reason = "an example that prints what it measured")]
 
 use analyze::decompress::{Caps, Decompressor};
@@ -49,8 +49,9 @@ fn best<T>(rounds: u32, mut run: impl FnMut() -> T) -> (Duration, T) {
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
-    let path = arguments.next().expect("usage: pass LAYER [ROUNDS]");
+    let path = arguments.next().expect("usage: pass LAYER [ROUNDS] [DETECTORS]");
     let rounds: u32 = arguments.next().map_or(3, |text| text.parse().expect("ROUNDS is a number"));
+    let filter = arguments.next();
     let blob = std::fs::read(path).expect("a readable file");
     let started = Instant::now();
     let options = DetectorOptions { secret_key: [0; 32], limits: Limits::default() };
@@ -66,7 +67,7 @@ fn main() {
         ("packages, secrets", &[Detector::Packages, Detector::Secrets]),
         ("all", &Detector::ALL),
     ];
-    for (name, only) in sets {
+    for (name, only) in sets.into_iter().filter(|(name, _)| filter.as_deref().is_none_or(|filter| filter == *name)) {
         let only: BTreeSet<Detector> = only.iter().copied().collect();
         let (took, reading) = best(rounds, || {
             let media = LayerMedia::TarGzip;
@@ -75,7 +76,11 @@ fn main() {
         });
         let ratio = took.as_secs_f64() / floor_time.as_secs_f64();
         let entries = reading.facts[&Detector::Files].files.len();
+        let packages = reading.facts.get(&Detector::Packages).map_or(0, |facts| facts.packages.len());
         let gaps: usize = reading.facts.values().map(|facts| facts.gaps.len()).sum();
-        println!("{name:<20} {took:>10.3?} {:>8.0} MB/s {ratio:>6.2}× {entries} entries {gaps} gaps", rate(took));
+        println!(
+            "{name:<20} {took:>10.3?} {:>8.0} MB/s {ratio:>6.2}× {entries} entries {packages} packages {gaps} gaps",
+            rate(took)
+        );
     }
 }

@@ -40,6 +40,11 @@ pub enum Want {
         /// The largest file that is read, in bytes.
         bytes_max: u64,
     },
+    /// All of it, if its first bytes are those of machine code; then a file larger than `bytes_max` is a gap.
+    Program {
+        /// The largest file that is read, in bytes.
+        bytes_max: u64,
+    },
 }
 
 /// A file with its content.

@@ -47,6 +47,19 @@ pub fn is_zip(head: &[u8]) -> bool {
 pub fn zip_members<R: Read + Seek>(
     input: R,
     limits: &Limits,
+    visit: impl FnMut(&str, &mut dyn Read) -> Result<(), Error>,
+) -> Result<Walked, Error> {
+    zip_members_where(input, limits, |_| true, visit)
+}
+
+/// As [`zip_members`], for the members whose name `wants` accepts; the others are not opened.
+///
+/// # Errors
+/// As [`zip_members`].
+pub fn zip_members_where<R: Read + Seek>(
+    input: R,
+    limits: &Limits,
+    wants: impl Fn(&str) -> bool,
     mut visit: impl FnMut(&str, &mut dyn Read) -> Result<(), Error>,
 ) -> Result<Walked, Error> {
     let unreadable = |error| Error::because(ErrorKind::Malformed, "the zip archive cannot be read", error);
@@ -59,6 +72,9 @@ pub fn zip_members<R: Read + Seek>(
     for index in 0..archive.len() {
         let named = archive.name_for_index(index).and_then(Result::ok).map(std::borrow::Cow::into_owned);
         let name = named.unwrap_or_else(|| format!("member {index}"));
+        if !wants(&name) {
+            continue;
+        }
         let mut member = match archive.by_index(index) {
             Ok(member) if member.is_file() => member,
             Ok(_) => continue,
@@ -193,9 +209,8 @@ impl<R: Read> Capped<R> {
             return Some(Failed::Member(format!("unpacks to more than the limit of {} bytes", self.bytes_max)));
         }
         let allowed = self.packed_bytes.max(1).saturating_mul(ratio_max);
-        (bytes_out > ratio_from_bytes && bytes_out > allowed).then(|| {
-            Failed::Member(format!("unpacks to more than {ratio_max} times its {} bytes", self.packed_bytes))
-        })
+        (bytes_out > ratio_from_bytes && bytes_out > allowed)
+            .then(|| Failed::Member(format!("unpacks to more than {ratio_max} times its {} bytes", self.packed_bytes)))
     }
 }
 

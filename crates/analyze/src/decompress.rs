@@ -255,7 +255,9 @@ impl<R: Read> Decompressor<R> {
             return Stop::Limit(format!("needs a zstd window above the limit of 2^{window} bytes"));
         }
         let what = if error.kind() == io::ErrorKind::UnexpectedEof { "ends early" } else { "is broken" };
-        Stop::Malformed(format!("{packing} stream {what} at byte {bytes_in}, after {bytes_out} uncompressed bytes: {text}"))
+        Stop::Malformed(format!(
+            "{packing} stream {what} at byte {bytes_in}, after {bytes_out} uncompressed bytes: {text}"
+        ))
     }
 
     fn source(&self) -> &Source<R> {
@@ -384,6 +386,22 @@ impl<R: Read> Read for Source<R> {
         self.consume(n);
         Ok(n)
     }
+}
+
+/// Unpacks one zlib stream (RFC 1950) that gives at most `bytes_max` bytes.
+///
+/// # Errors
+/// [`Stop::Malformed`] when it is broken or ends early, [`Stop::Limit`] when more would come out.
+pub fn zlib(packed: &[u8], bytes_max: u64) -> Result<Vec<u8>, Stop> {
+    #[expect(clippy::disallowed_types, reason = "this is the one place that makes them, below a cap")]
+    let stream = flate2::read::ZlibDecoder::new(packed);
+    let mut out = Vec::new();
+    let result = stream.take(bytes_max.saturating_add(1)).read_to_end(&mut out);
+    result.map_err(|error| Stop::Malformed(format!("zlib stream is broken after {} bytes: {error}", out.len())))?;
+    if out.len() as u64 > bytes_max {
+        return Err(Stop::Limit(format!("expands beyond the limit of {bytes_max} bytes")));
+    }
+    Ok(out)
 }
 
 /// Reads `input` to its end.

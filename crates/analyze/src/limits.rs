@@ -27,12 +27,25 @@ pub struct Limits {
     pub database_bytes_max: u64,
     /// Bytes of one language package's manifest. Default 4 MiB.
     pub manifest_bytes_max: u64,
+    /// Bytes of one lockfile. Default 32 MiB.
+    pub lockfile_bytes_max: u64,
+    /// Bytes of one program that is searched for the packages it was built from. Default 256 MiB.
+    pub program_bytes_max: u64,
+    /// Bytes of one Java archive, and of each that is nested in it. Default 256 MiB.
+    pub java_archive_bytes_max: u64,
+    /// Bytes of all archives that are nested in one Java archive, together. Default 512 MiB.
+    pub java_unpacked_bytes_max: u64,
+    /// How deep Java archives are nested that are read. Default 4: jars in a war in an ear, and one more.
+    pub java_depth_max: u32,
     /// Packages of one layer, and claims of packages on files. Default 500,000.
     pub packages_max: usize,
     /// Bytes of all small files that are kept whole, together, in one layer. Default 1 MiB.
     pub raw_inputs_bytes_max: u64,
-    /// Bytes of one file that is searched for secrets. Default 16 MiB.
+    /// Bytes of one file that is searched for secrets. Default 4 GiB.
     pub secret_file_bytes_max: u64,
+    /// Bytes of a file that are searched for secrets at once; larger files are searched in windows that overlap.
+    /// Default 4 MiB.
+    pub secret_window_bytes: usize,
     /// Bytes of one file that is searched for malware signatures. Default 16 MiB.
     pub malware_file_bytes_max: u64,
     /// Observations of one detector in one layer. Default 100,000.
@@ -61,9 +74,15 @@ impl Default for Limits {
             extension_bytes_max: MIB,
             database_bytes_max: 64 * MIB,
             manifest_bytes_max: 4 * MIB,
+            lockfile_bytes_max: 32 * MIB,
+            program_bytes_max: 256 * MIB,
+            java_archive_bytes_max: 256 * MIB,
+            java_unpacked_bytes_max: 512 * MIB,
+            java_depth_max: 4,
             packages_max: 500_000,
             raw_inputs_bytes_max: MIB,
-            secret_file_bytes_max: 16 * MIB,
+            secret_file_bytes_max: 4 << 30,
+            secret_window_bytes: 4 << 20,
             malware_file_bytes_max: 16 * MIB,
             observations_max: 100_000,
             gaps_max: 1_000,
@@ -97,10 +116,20 @@ impl Limits {
             }
             Detector::Packages => write!(
                 text,
-                " database {} manifest {} packages {} raw {}",
-                self.database_bytes_max, self.manifest_bytes_max, self.packages_max, self.raw_inputs_bytes_max
+                " database {} manifest {} lockfile {} program {} java {} {} {} packages {} raw {}",
+                self.database_bytes_max,
+                self.manifest_bytes_max,
+                self.lockfile_bytes_max,
+                self.program_bytes_max,
+                self.java_archive_bytes_max,
+                self.java_unpacked_bytes_max,
+                self.java_depth_max,
+                self.packages_max,
+                self.raw_inputs_bytes_max
             ),
-            Detector::Secrets => write!(text, " file {}", self.secret_file_bytes_max),
+            Detector::Secrets => {
+                write!(text, " file {} window {}", self.secret_file_bytes_max, self.secret_window_bytes)
+            }
             Detector::Malware => write!(text, " file {}", self.malware_file_bytes_max),
         };
         own.expect("writing to a string cannot fail");

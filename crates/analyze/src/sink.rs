@@ -64,6 +64,11 @@ impl<'a> Sink<'a> {
         self.collected
     }
 
+    /// The limits of the pass.
+    pub const fn limits(&self) -> &Limits {
+        self.limits
+    }
+
     /// Counts a fact that has no room: false.
     const fn refuse(&mut self) -> bool {
         self.collected.refused += 1;

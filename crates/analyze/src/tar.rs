@@ -287,6 +287,15 @@ impl<R: BufRead> Walker<R> {
         result
     }
 
+    /// The first bytes of the content, at most `bytes`, without moving on. Blocks of archives and what the source
+    /// holds are aligned, so that there are fewer only where the content or the archive ends.
+    pub(crate) fn head(&mut self, bytes: usize) -> &[u8] {
+        let wanted = usize::try_from(self.body).unwrap_or(usize::MAX).min(bytes);
+        // An error shows again when the content is read.
+        let available = self.source.fill_buf().unwrap_or_default();
+        &available[..wanted.min(available.len())]
+    }
+
     /// Hands the whole content to `look`: borrowed from the source where it lies there in one piece, else put
     /// together in `scratch`. When the archive ends before the content, `look` gets what there is with `false`, and
     /// the reason is returned beside its answer.

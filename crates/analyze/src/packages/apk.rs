@@ -157,27 +157,40 @@ mod tests {
         let database = "C:Q1\nP:libssl1.1\nV:1.1.1c-r0\nA:x86_64\nL:OpenSSL\no:openssl\nF:lib\nR:libssl.so.1.1\n\n\
                         C:Q1\nP:musl\nV:1.1.22-r3\nA:x86_64\nL:MIT\no:musl\n\n\
                         P:.build-deps\nV:0\n\n";
-        check(PATH, database, &[
-            "pkg:apk/libssl1.1@1.1.1c-r0?arch=x86_64&upstream=openssl line 1 OpenSSL",
-            "pkg:apk/musl@1.1.22-r3?arch=x86_64 line 10 MIT",
-        ]);
+        check(
+            PATH,
+            database,
+            &[
+                "pkg:apk/libssl1.1@1.1.1c-r0?arch=x86_64&upstream=openssl line 1 OpenSSL",
+                "pkg:apk/musl@1.1.22-r3?arch=x86_64 line 10 MIT",
+            ],
+        );
     }
 
     #[test]
     fn apk_database_cut_in_half_keeps_what_is_whole() {
         let database = "P:a\nV:1-r0\nA:x86_64\n\nP:b\nV:2-r0\nA:x8";
-        check(PATH, database, &[
-            "gap malformed: apk database, line 5: a record without its end: the database is cut off (1 in all)",
-            "pkg:apk/a@1-r0?arch=x86_64 line 1",
-        ]);
+        check(
+            PATH,
+            database,
+            &[
+                "gap malformed: apk database, line 5: a record without its end: the database is cut off (1 in all)",
+                "pkg:apk/a@1-r0?arch=x86_64 line 1",
+            ],
+        );
     }
 
     #[test]
     fn apk_packages_claim_manifests() {
-        let database = "P:py3-six\nV:1-r0\nF:usr/lib/python3.12/site-packages/six-1.dist-info\nR:METADATA\nR:RECORD\n\n";
-        check(PATH, database, &[
-            "owned py3-six: usr/lib/python3.12/site-packages/six-1.dist-info/METADATA",
-            "pkg:apk/py3-six@1-r0 line 1",
-        ]);
+        let database =
+            "P:py3-six\nV:1-r0\nF:usr/lib/python3.12/site-packages/six-1.dist-info\nR:METADATA\nR:RECORD\n\n";
+        check(
+            PATH,
+            database,
+            &[
+                "owned py3-six: usr/lib/python3.12/site-packages/six-1.dist-info/METADATA",
+                "pkg:apk/py3-six@1-r0 line 1",
+            ],
+        );
     }
 }

@@ -60,7 +60,18 @@ impl Analyzer for Dpkg {
 
 /// A file list has one absolute path per line.
 fn read_list(package: &[u8], file: &FileView<'_>, out: &mut Sink<'_>) {
-    const NEEDLES: [&[u8]; 3] = [b"/package.json\n", b"-info/", b".egg-info\n"];
+    // What [`super::is_language_manifest`] looks for, as far as Debian's packages have it; most lists have none of it.
+    const NEEDLES: [&[u8]; 9] = [
+        b"/package.json\n",
+        b"-info/",
+        b".egg-info\n",
+        b"bin/",
+        b"/libexec/",
+        b".jar\n",
+        b".gemspec\n",
+        b".deps.json\n",
+        b"/installed.json\n",
+    ];
     if NEEDLES.iter().any(|needle| memmem::find(file.content, needle).is_some()) {
         out.owned(OwnedFiles {
             format: PackageFormat::Deb,
@@ -132,10 +143,7 @@ fn set<'a>(stanza: &mut Stanza<'a>, line: &'a [u8]) {
 fn is_unpacked(status: Option<&[u8]>) -> bool {
     let Some(status) = status else { return true };
     let state = status.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()).nth(2);
-    matches!(
-        state,
-        Some(b"installed" | b"half-configured" | b"unpacked" | b"triggers-awaited" | b"triggers-pending")
-    )
+    matches!(state, Some(b"installed" | b"half-configured" | b"unpacked" | b"triggers-awaited" | b"triggers-pending"))
 }
 
 /// Pushes the package. Answers the stanza's line if it should be a package and is not.
@@ -178,20 +186,25 @@ mod tests {
                       Version: 2.36-9+b1\nDescription: C library\n Version: none of this\n\n\
                       Package: gone\nStatus: deinstall ok config-files\nVersion: 1\n\n\
                       Package: tzdata\nStatus: install ok half-configured\nArchitecture: all\nVersion: 2024a-0+deb12u1\n\n";
-        check("var/lib/dpkg/status", status, &[
-            "pkg:deb/libc6@2.36-9%2Bb1?arch=amd64&upstream=glibc source 2.36-9 line 1",
-            "pkg:deb/tzdata@2024a-0%2Bdeb12u1?arch=all line 13",
-        ]);
+        check(
+            "var/lib/dpkg/status",
+            status,
+            &[
+                "pkg:deb/libc6@2.36-9%2Bb1?arch=amd64&upstream=glibc source 2.36-9 line 1",
+                "pkg:deb/tzdata@2024a-0%2Bdeb12u1?arch=all line 13",
+            ],
+        );
     }
 
     #[test]
     fn dpkg_status_cut_in_half_keeps_what_is_whole() {
         let cut = "the dpkg database does not end with an empty line: it is cut off";
         let whole = "Package: a\nStatus: install ok installed\nVersion: 1\n\n";
-        check("var/lib/dpkg/status", &format!("{whole}Package: b\nStatus: install ok installed\nVersion: 2.1"), &[
-            &format!("gap malformed: {cut}"),
-            "pkg:deb/a@1 line 1",
-        ]);
+        check(
+            "var/lib/dpkg/status",
+            &format!("{whole}Package: b\nStatus: install ok installed\nVersion: 2.1"),
+            &[&format!("gap malformed: {cut}"), "pkg:deb/a@1 line 1"],
+        );
     }
 
     #[test]
@@ -204,8 +217,10 @@ mod tests {
     #[test]
     fn dpkg_lists_claim_manifests() {
         let list = "/.\n/usr\n/usr/lib/python3/dist-packages/six-1.16.0.egg-info\n/usr/share/doc/six/METADATA\n";
-        check("var/lib/dpkg/info/python3-six:all.list", list, &[
-            "owned python3-six: usr/lib/python3/dist-packages/six-1.16.0.egg-info",
-        ]);
+        check(
+            "var/lib/dpkg/info/python3-six:all.list",
+            list,
+            &["owned python3-six: usr/lib/python3/dist-packages/six-1.16.0.egg-info"],
+        );
     }
 }

@@ -4,30 +4,66 @@
 //! ([`crate::squash`]).
 
 mod apk;
+mod bitnami;
+mod cargo;
+mod dotnet;
 mod dpkg;
+mod go;
+mod java;
+mod locked;
+mod machine_code;
+mod node_lock;
 mod npm;
 mod os_release;
+mod php;
 mod python;
+mod python_lock;
 mod rpm;
+mod ruby;
 
 pub(crate) use os_release::{RELEASE_FILES, assemble_os};
 
 use crate::analyzer::{Analyzer, FileEntry, Want};
 use crate::limits::Limits;
 use model::LayerPath;
+use model::inventory::FileRecord;
 
 /// Every package analyzer.
-pub const ANALYZERS: &[&dyn Analyzer] =
-    &[&apk::Apk, &dpkg::Dpkg, &npm::Npm, &os_release::OsRelease, &python::Python, &rpm::Rpm];
+pub const ANALYZERS: &[&dyn Analyzer] = &[
+    &apk::Apk,
+    &bitnami::Bitnami,
+    &cargo::CargoAuditable,
+    &cargo::CargoLock,
+    &dotnet::DotNet,
+    &dpkg::Dpkg,
+    &go::Go,
+    &java::Java,
+    &node_lock::NodeLock,
+    &npm::Npm,
+    &os_release::OsRelease,
+    &php::Php,
+    &python::Python,
+    &python_lock::PythonLock,
+    &rpm::Rpm,
+    &ruby::Ruby,
+];
 
 /// The names of all analyzers, for the fingerprint.
 pub(crate) fn ids() -> String {
     ANALYZERS.iter().map(|analyzer| analyzer.id()).collect::<Vec<_>>().join(" ")
 }
 
-/// Is this a file that a language-package analyzer reads? Only such files are kept in what packages own.
+/// Is this a file that a language-package analyzer reads? Only such files are kept in what packages own. Lockfiles are
+/// not: a distribution that ships one does not answer for what it names. Programs are, by where they lie.
 fn is_language_manifest(path: &[u8]) -> bool {
-    npm::is_manifest(path) || python::is_manifest(path)
+    npm::is_manifest(path)
+        || python::is_manifest(path)
+        || java::is_archive(path)
+        || ruby::is_manifest(path)
+        || php::is_manifest(path)
+        || dotnet::is_manifest(path)
+        || bitnami::is_manifest(path)
+        || machine_code::is_in_program_folder(path)
 }
 
 /// A manifest in more folders than this is not looked for.
@@ -86,9 +122,10 @@ pub(crate) const DATABASE_FILES: [&str; 10] = [
     "usr/share/rpm/rpmdb.sqlite",
 ];
 
-/// Does any analyzer read files of this path?
-pub(crate) fn reads(path: &LayerPath) -> bool {
-    let entry = FileEntry { path, bytes: 1, mode: 0o644, uid: 0, gid: 0 };
+/// Does any analyzer read a file of this path, with the size and mode of `content`?
+pub(crate) fn reads(path: &LayerPath, content: &FileRecord) -> bool {
+    let FileRecord { bytes, mode, uid, gid, .. } = *content;
+    let entry = FileEntry { path, bytes, mode, uid, gid };
     let limits = Limits::default();
     ANALYZERS.iter().any(|analyzer| analyzer.wants(&entry, &limits) != Want::No)
 }
@@ -102,10 +139,43 @@ mod tests {
 
     /// Shows one file to the analyzers that want it, and compares what they say.
     pub(super) fn check(path: &str, content: &str, expect: &[&str]) {
+        assert_eq!(said(path, content.as_bytes(), 0o644), expect);
+    }
+
+    /// The same, with any bytes.
+    pub(super) fn check_bytes(path: &str, content: &[u8], expect: &[&str]) {
+        assert_eq!(said(path, content, 0o644), expect);
+    }
+
+    /// The same, with an executable file.
+    pub(super) fn check_program(path: &str, content: &[u8], expect: &[impl AsRef<str>]) {
+        let expect: Vec<&str> = expect.iter().map(AsRef::as_ref).collect();
+        assert_eq!(said(path, content, 0o755), expect);
+    }
+
+    /// Cuts a file at every byte and damages each in turn: no panic, and what is cut off is never more than the whole.
+    pub(super) fn survives(path: &str, content: &[u8]) {
+        let is_package = |line: &String| line.starts_with("pkg:");
+        let whole = said(path, content, 0o755).into_iter().filter(is_package).count();
+        assert!(whole > 0, "{path} has no packages to lose");
+        for end in 0..content.len() {
+            assert!(said(path, &content[..end], 0o755).iter().filter(|line| is_package(line)).count() <= whole);
+        }
+        let mut damaged = content.to_vec();
+        for at in 0..content.len() {
+            for value in [0, b' ', 0x7f, 0xff] {
+                damaged[at] = value;
+                let _ = said(path, &damaged, 0o755);
+            }
+            damaged[at] = content[at];
+        }
+    }
+
+    fn said(path: &str, content: &[u8], mode: u32) -> Vec<String> {
         let path = LayerPath::from(path);
-        let entry = FileEntry { path: &path, bytes: content.len() as u64, mode: 0o644, uid: 0, gid: 0 };
-        let form = FileForm::of(content.as_bytes());
-        let view = FileView { entry, content: content.as_bytes(), form, complete: true };
+        let entry = FileEntry { path: &path, bytes: content.len() as u64, mode, uid: 0, gid: 0 };
+        let form = FileForm::of(content);
+        let view = FileView { entry, content, form, complete: true };
         let limits = Limits::default();
         let mut collected = Collected::default();
         let mut said = Vec::new();
@@ -119,6 +189,7 @@ mod tests {
         if wanted.is_empty() {
             said.push("not wanted".to_owned());
         }
+        said.extend(collected.gaps.iter().map(|gap| format!("gap {}: {}", gap.fact.reason, gap.fact.detail)));
         said.extend(collected.owned.iter().map(|owned| {
             let paths: Vec<_> = owned.fact.paths.iter().map(ToString::to_string).collect();
             format!("owned {}: {}", owned.fact.package, paths.join(" "))
@@ -134,6 +205,6 @@ mod tests {
             }
             line + &package.fact.licenses.iter().map(|license| format!(" {license}")).collect::<String>()
         }));
-        assert_eq!(said, expect);
+        said
     }
 }

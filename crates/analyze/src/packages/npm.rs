@@ -100,8 +100,10 @@ mod tests {
     fn npm_manifest_without_name_or_version_is_none() {
         check("node_modules/a/package.json", r#"{"type":"module"}"#, &[]);
         check("node_modules/a/package.json", r#"{"name":["a"],"version":1}"#, &[]);
-        check("node_modules/a/package.json", "{", &[
-            "gap malformed: not a package.json: EOF while parsing an object at line 1 column 1",
-        ]);
+        check(
+            "node_modules/a/package.json",
+            "{",
+            &["gap malformed: not a package.json: EOF while parsing an object at line 1 column 1"],
+        );
     }
 }

@@ -138,7 +138,10 @@ mod tests {
     fn os_is_told_by_the_best_release_file() {
         let debian = "PRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\nVERSION_ID=\"12\"\nID=debian\n";
         check(&[("etc/os-release", debian)], "debian|12|Debian GNU/Linux 12 (bookworm)");
-        check(&[("usr/lib/os-release", debian), ("etc/debian_version", "12.4\n")], "debian|12|Debian GNU/Linux 12 (bookworm)");
+        check(
+            &[("usr/lib/os-release", debian), ("etc/debian_version", "12.4\n")],
+            "debian|12|Debian GNU/Linux 12 (bookworm)",
+        );
         check(&[("etc/os-release", "ID='wolfi'\nNAME=\"a\\\"b\"")], "wolfi||a\"b");
         check(&[("etc/alpine-release", "3.9.6\n")], "alpine|3.9.6|Alpine Linux 3.9.6");
         check(&[("etc/debian_version", "trixie/sid\n")], "debian||Debian GNU/Linux trixie/sid");

@@ -53,7 +53,8 @@ impl Analyzer for Python {
             return Err(Unread::malformed("Python metadata without a name or a version"));
         };
         let license = expression.and_then(field).or_else(|| license.and_then(field));
-        let licenses = license.filter(|text| text.len() <= LICENSE_BYTES_MAX && text != "UNKNOWN").into_iter().collect();
+        let licenses =
+            license.filter(|text| text.len() <= LICENSE_BYTES_MAX && text != "UNKNOWN").into_iter().collect();
         let key = PackageKey::new(PackageFormat::PyPi, normalise(&name), version);
         out.package(LayerPackage { key, place: Place { path: file.entry.path.clone(), line: None }, licenses });
         Ok(())
@@ -64,7 +65,7 @@ impl Analyzer for Python {
 const LICENSE_BYTES_MAX: usize = 100;
 
 /// "Names and normalization" (PEP 503): lower case, and each run of `-`, `_` and `.` is one `-`.
-fn normalise(name: &str) -> String {
+pub(super) fn normalise(name: &str) -> String {
     let mut out = String::with_capacity(name.len());
     let mut in_run = false;
     for c in name.chars() {
@@ -87,8 +88,13 @@ mod tests {
 
     #[test]
     fn python_metadata_is_read() {
-        let wheel = "Metadata-Version: 2.1\nName: Zope.Interface__x\nVersion: 5.0\nLicense: ZPL 2.1\n\nName: not this\n";
-        check("usr/lib/python3/site-packages/z-5.0.dist-info/METADATA", wheel, &["pkg:pypi/zope-interface-x@5.0 ZPL 2.1"]);
+        let wheel =
+            "Metadata-Version: 2.1\nName: Zope.Interface__x\nVersion: 5.0\nLicense: ZPL 2.1\n\nName: not this\n";
+        check(
+            "usr/lib/python3/site-packages/z-5.0.dist-info/METADATA",
+            wheel,
+            &["pkg:pypi/zope-interface-x@5.0 ZPL 2.1"],
+        );
         let egg = "Metadata-Version: 1.0\r\nName: six\r\nVersion: 1.16.0\r\nLicense: UNKNOWN\r\n";
         check("a/six-1.16.0.egg-info", egg, &["pkg:pypi/six@1.16.0"]);
         check("a/six.egg-info/PKG-INFO", egg, &["pkg:pypi/six@1.16.0"]);

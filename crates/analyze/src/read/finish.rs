@@ -65,9 +65,10 @@ impl Pass<'_> {
             packages.gaps = untag(collected.gaps);
         }
         let max = self.limits.observations_max;
-        for (detector, mut found) in
-            [(Detector::Secrets, std::mem::take(&mut self.secrets)), (Detector::Malware, std::mem::take(&mut self.malware))]
-        {
+        for (detector, mut found) in [
+            (Detector::Secrets, std::mem::take(&mut self.secrets)),
+            (Detector::Malware, std::mem::take(&mut self.malware)),
+        ] {
             if let Some(facts) = facts.get_mut(&detector) {
                 self.gaps.refuse(detector, found.len().saturating_sub(max) as u64);
                 found.truncate(max);
@@ -135,11 +136,7 @@ const fn class(kind: &FileKind) -> u8 {
     match kind {
         FileKind::Whiteout => 0,
         FileKind::Opaque => 1,
-        FileKind::Regular
-        | FileKind::Folder
-        | FileKind::Symlink(_)
-        | FileKind::HardLink(_)
-        | FileKind::Special => 2,
+        FileKind::Regular | FileKind::Folder | FileKind::Symlink(_) | FileKind::HardLink(_) | FileKind::Special => 2,
     }
 }
 

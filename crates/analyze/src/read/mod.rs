@@ -8,6 +8,7 @@ mod chunks;
 mod finish;
 mod gaps;
 mod pass;
+mod windows;
 
 pub(crate) use finish::is_mode_of_interest;
 

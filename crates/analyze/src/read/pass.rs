@@ -2,11 +2,12 @@
 
 use super::chunks::Chunks;
 use super::gaps::Gaps;
+use super::windows::SecretWindows;
 use super::{LAYER_SCOPE, LayerRequest, Unpacked};
 use crate::analyzer::{FileEntry, FileForm, FileView, Want};
 use crate::decompress::Packing;
 use crate::limits::Limits;
-use crate::malware::MalwareDetector;
+use crate::malware::{MalwareDetector, Suspect};
 use crate::packages::ANALYZERS;
 use crate::sink::{Collected, Sink};
 use crate::tar::{Broken, Member, MemberKind, Walker};
@@ -50,16 +51,22 @@ pub(super) struct Pass<'r> {
 #[derive(Debug, Clone, Copy, Default)]
 struct Plan {
     /// One bit per analyzer.
-    analyzers: u32,
+    analyzers: u64,
     secrets: bool,
     malware: bool,
 }
 
 impl Plan {
-    const fn is_empty(self) -> bool {
-        self.analyzers == 0 && !self.secrets && !self.malware
+    /// Does somebody need all of the content at once? Secrets of large files are searched in windows.
+    const fn needs_whole(self, entry: &FileEntry<'_>, window_bytes: usize) -> bool {
+        self.analyzers != 0 || self.malware || self.secrets && entry.bytes <= window_bytes as u64
     }
 }
+
+const _: () = assert!(ANALYZERS.len() <= 64, "a plan has one bit per analyzer");
+
+/// The first piece of a file has at least this many bytes, or is all of it: a block of the archive.
+const FIRST_PIECE_BYTES: usize = 512;
 
 /// How the walk ended.
 #[derive(Debug, Default)]
@@ -200,18 +207,15 @@ impl<'r> Pass<'r> {
     }
 
     fn file(&mut self, walker: &mut Walker<&mut Chunks>, member: &Member, path: LayerPath) -> Option<Broken> {
-        let entry =
-            FileEntry { path: &path, bytes: member.bytes, mode: member.mode, uid: member.uid, gid: member.gid };
-        let plan = self.plan(&entry);
+        let entry = FileEntry { path: &path, bytes: member.bytes, mode: member.mode, uid: member.uid, gid: member.gid };
+        let plan = self.plan(&entry, FileForm::of(walker.head(FileForm::MAGIC_BYTES)));
         let (sha256, broken) = if member.sparse {
             let detail = "stored as a sparse file, which is not looked into".to_owned();
             self.gaps.push_for_all(path.to_string(), GapReason::Unsupported, detail);
             (None, None)
         } else if member.bytes == 0 && plan.analyzers == 0 {
             (None, None)
-        } else if plan.is_empty() {
-            stream_digest(walker, &entry)
-        } else {
+        } else if plan.needs_whole(&entry, self.limits.secret_window_bytes) {
             let mut scratch = std::mem::take(&mut self.scratch);
             let looked = walker.whole(&mut scratch, |content, complete| self.look(&entry, plan, content, complete));
             if scratch.capacity() > SCRATCH_KEPT_BYTES {
@@ -220,22 +224,25 @@ impl<'r> Pass<'r> {
             }
             self.scratch = scratch;
             looked
+        } else {
+            self.stream(walker, &entry, plan.secrets)
         };
         self.record(path, FileKind::Regular, member, sha256);
         broken
     }
 
     /// Who wants this file's content. Wanting more than a limit allows is a gap.
-    fn plan(&mut self, entry: &FileEntry<'_>) -> Plan {
+    fn plan(&mut self, entry: &FileEntry<'_>, form: FileForm) -> Plan {
         let mut plan = Plan::default();
         if self.run.packages {
             for (bit, analyzer) in ANALYZERS.iter().enumerate() {
                 match analyzer.wants(entry, self.limits) {
                     Want::No => {}
-                    Want::Whole { bytes_max } if entry.bytes > bytes_max => {
+                    Want::Program { .. } if !form.is_machine_code() => {}
+                    Want::Whole { bytes_max } | Want::Program { bytes_max } if entry.bytes > bytes_max => {
                         self.too_large(analyzer.detector(), entry, bytes_max);
                     }
-                    Want::Whole { .. } => plan.analyzers |= 1 << bit,
+                    Want::Whole { .. } | Want::Program { .. } => plan.analyzers |= 1 << bit,
                 }
             }
         }
@@ -247,9 +254,6 @@ impl<'r> Pass<'r> {
         }
         let malware_bytes_max = self.limits.malware_file_bytes_max;
         plan.malware = self.run.malware && entry.bytes > 0 && entry.bytes <= malware_bytes_max;
-        if self.run.malware && entry.bytes > malware_bytes_max && entry.is_executable() {
-            self.too_large(Detector::Malware, entry, malware_bytes_max);
-        }
         plan
     }
 
@@ -257,6 +261,12 @@ impl<'r> Pass<'r> {
     fn malware_wants(&self, entry: &FileEntry<'_>, content: &[u8]) -> bool {
         let head = &content[..content.len().min(FileForm::HEAD_BYTES)];
         self.request.detectors.malware().wants(entry.path, entry.bytes, head)
+    }
+
+    /// Would the malware detector want this file, going by its first block, if it were not above the limit?
+    fn is_too_large_for_malware(&self, entry: &FileEntry<'_>, content: &[u8]) -> bool {
+        let is_large = self.run.malware && entry.bytes > self.limits.malware_file_bytes_max;
+        is_large && self.malware_wants(entry, &content[..content.len().min(FIRST_PIECE_BYTES)])
     }
 
     fn too_large(&mut self, detector: Detector, entry: &FileEntry<'_>, bytes_max: u64) {
@@ -271,8 +281,7 @@ impl<'r> Pass<'r> {
         let is_suspect = plan.malware && complete && self.malware_wants(entry, content);
         let digest = (complete && (keeps || is_suspect)).then(|| digest_of(content));
         let number = self.next_number();
-        for (bit, analyzer) in ANALYZERS.iter().enumerate().filter(|(bit, _)| plan.analyzers & 1 << bit != 0) {
-            debug_assert!(bit < 32, "a plan has 32 bits");
+        for (_, analyzer) in ANALYZERS.iter().enumerate().filter(|(bit, _)| plan.analyzers & 1 << bit != 0) {
             let mut sink = Sink::new(&mut self.collected, self.limits, analyzer.id(), number);
             if let Err(unread) = analyzer.analyze(&view, &mut sink) {
                 sink.gap(analyzer.detector(), entry.path, unread.reason, unread.detail);
@@ -283,10 +292,10 @@ impl<'r> Pass<'r> {
             }
         }
         if plan.secrets && self.has_observation_room(Detector::Secrets) {
-            let gap = self.request.detectors.secrets().scan_file(entry.path, content, &mut self.secrets);
-            if let Some(gap) = gap {
-                self.gaps.push_gap(Detector::Secrets, gap);
-            }
+            self.search_for_secrets(&view);
+        }
+        if !plan.malware && self.is_too_large_for_malware(entry, content) {
+            self.too_large(Detector::Malware, entry, self.limits.malware_file_bytes_max);
         }
         if let Some(digest) = digest.filter(|_| is_suspect && self.has_observation_room(Detector::Malware)) {
             self.inspect(self.request.detectors.malware(), &view, &digest);
@@ -294,10 +303,74 @@ impl<'r> Pass<'r> {
         digest.filter(|_| keeps)
     }
 
+    fn search_for_secrets(&mut self, view: &FileView<'_>) {
+        let detector = self.request.detectors.secrets();
+        let window_bytes = self.limits.secret_window_bytes;
+        let gap = if view.content.len() <= window_bytes {
+            detector.scan_file(view.entry.path, view.content, &mut self.secrets)
+        } else {
+            let mut windows = SecretWindows::new(detector, view.entry.path, window_bytes, Vec::new());
+            windows.push(view.content, &mut self.secrets);
+            windows.finish(&mut self.secrets).1
+        };
+        if let Some(gap) = gap {
+            self.gaps.push_gap(Detector::Secrets, gap);
+        }
+    }
+
+    /// Reads a file that nobody wants whole: hashes it, if its mode or its first bytes make it worth it, and searches
+    /// it for secrets in windows. The first piece holds those bytes, because blocks of archives and chunks are aligned.
+    fn stream(
+        &mut self,
+        walker: &mut Walker<&mut Chunks>,
+        entry: &FileEntry<'_>,
+        secrets: bool,
+    ) -> (Option<Digest>, Option<Broken>) {
+        let mut hasher: Option<Sha256> = None;
+        let searches = secrets && self.has_observation_room(Detector::Secrets);
+        let detector = self.request.detectors.secrets();
+        let mut windows = searches.then(|| {
+            let buffer = std::mem::take(&mut self.scratch);
+            SecretWindows::new(detector, entry.path, self.limits.secret_window_bytes, buffer)
+        });
+        let mut is_first = true;
+        let mut found = Vec::new();
+        let mut unsearched = false;
+        let result = walker.pieces(|piece| {
+            if std::mem::take(&mut is_first) {
+                hasher = is_worth_a_digest(entry, FileForm::of(piece)).then(Sha256::new);
+                unsearched = self.is_too_large_for_malware(entry, piece);
+            }
+            if let Some(hasher) = &mut hasher {
+                hasher.update(piece);
+            }
+            if let Some(windows) = &mut windows {
+                windows.push(piece, &mut found);
+            }
+            hasher.is_some() || windows.is_some()
+        });
+        if unsearched {
+            self.too_large(Detector::Malware, entry, self.limits.malware_file_bytes_max);
+        }
+        if let Some(windows) = windows {
+            let (scratch, gap) = windows.finish(&mut found);
+            self.scratch = scratch;
+            self.secrets.append(&mut found);
+            if let Some(gap) = gap {
+                self.gaps.push_gap(Detector::Secrets, gap);
+            }
+        }
+        match result {
+            Ok(()) => (hasher.map(|hasher| Digest::from_bytes(hasher.finalize().into())), None),
+            Err(broken) => (None, Some(broken)),
+        }
+    }
+
     fn inspect(&mut self, malware: &MalwareDetector, view: &FileView<'_>, digest: &Digest) {
         let mut gaps: Vec<Gap> = Vec::new();
         let inspector = self.request.inspector;
-        malware.scan_file(view.entry.path, view.content, digest, inspector, &mut self.malware, &mut gaps);
+        let suspect = Suspect { path: view.entry.path, bytes: view.content, sha256: digest };
+        malware.scan_file(&suspect, inspector, &mut self.malware, &mut gaps);
         for gap in gaps {
             self.gaps.push_gap(Detector::Malware, gap);
         }
@@ -339,25 +412,4 @@ fn is_worth_a_digest(entry: &FileEntry<'_>, form: FileForm) -> bool {
 
 fn digest_of(content: &[u8]) -> Digest {
     Digest::from_bytes(Sha256::digest(content).into())
-}
-
-/// Hashes a file that nobody wants whole, if its mode or its first bytes make it worth it. The first piece holds
-/// those, because blocks of archives and chunks are aligned.
-fn stream_digest(walker: &mut Walker<&mut Chunks>, entry: &FileEntry<'_>) -> (Option<Digest>, Option<Broken>) {
-    let mut hasher: Option<Sha256> = None;
-    let mut is_first = true;
-    let result = walker.pieces(|piece| {
-        if std::mem::take(&mut is_first) {
-            let magic = &piece[..piece.len().min(FileForm::MAGIC_BYTES)];
-            hasher = is_worth_a_digest(entry, FileForm::of(magic)).then(Sha256::new);
-        }
-        if let Some(hasher) = &mut hasher {
-            hasher.update(piece);
-        }
-        hasher.is_some()
-    });
-    match result {
-        Ok(()) => (hasher.map(|hasher| Digest::from_bytes(hasher.finalize().into())), None),
-        Err(broken) => (None, Some(broken)),
-    }
 }

@@ -111,10 +111,16 @@ fn has_run(value: &[u8]) -> bool {
 fn is_template(value: &[u8]) -> bool {
     let has = |part: &str| memchr::memmem::find(value, part.as_bytes()).is_some();
     match value {
-        [] | [b'$', b'A'..=b'Z' | b'a'..=b'z' | b'_' | b'{' | b'(', ..] | [b'<', .., b'>'] => true,
+        [] | [b'$'] | [b'<', .., b'>'] => true,
+        [b'$', next, ..] if next.is_ascii_alphanumeric() || b"_{(@#*?!-".contains(next) => !is_password_hash(value),
         [b'%', .., b'%'] | [b'@', .., b'@'] | [b'[', .., b']'] | [b'{', .., b'}'] | [b'`', ..] => true,
         _ => ["${", "$(", "{{", "}}", "%(", "#{", "<%", "$$", "..."].iter().any(|part| has(part)),
     }
+}
+
+/// `$6$…`, `$2y$…`: crypt(5) begins a hash as a shell begins a parameter.
+fn is_password_hash(value: &[u8]) -> bool {
+    value.len() > 20 && value[1..].iter().filter(|b| **b == b'$').count() >= 2
 }
 
 #[cfg(test)]
@@ -133,6 +139,8 @@ mod tests {
         check("aaaaaaaabc1234", true, false);
         check("${DB_PASSWORD}", false, true);
         check("$DB_PASSWORD", false, true);
+        check("$1", false, true);
+        check(concat!("$", "6$c2FsdHNhbHQ$k0cP5xZ1"), false, false);
         check("<password>", false, true);
         check("true", false, true);
         check("changeme", true, false);

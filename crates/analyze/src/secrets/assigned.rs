@@ -8,8 +8,8 @@ use super::shape::entropy;
 use super::surroundings::Style;
 use model::observation::Confidence;
 
-/// Random texts change between small letters, capitals, digits and signs at least this often per byte.
-const CHANGES_MIN: f64 = 0.2;
+/// The longest that the runs of a random text are on average, in bytes.
+const RUN_BYTES_MAX: f64 = 3.0;
 
 /// Random texts of sixteen bytes or more have at least this entropy, in bits per byte.
 const RANDOM_ENTROPY_MIN: f64 = 3.3;
@@ -81,10 +81,11 @@ fn is_uuid(value: &[u8]) -> bool {
 
 /// `getToken2`, `my_secret_1`, `Foo.bar`, `--token1`: words with a digit or two.
 fn is_identifier(value: &[u8]) -> bool {
-    let digits = value.iter().filter(|b| b.is_ascii_digit()).count();
-    value.iter().all(|b| b.is_ascii_alphanumeric() || b"_.-$".contains(b)) && digits <= 2
+    value.iter().all(|b| b.is_ascii_alphanumeric() || b"_.-$".contains(b))
 }
 
+/// Are its runs of letters and digits as short as those of a random text? Words are longer. Random texts of the
+/// usual alphabets have runs of 2.0 to 2.5 bytes, when a capital and the small letters after it count as one run.
 fn is_random(value: &[u8]) -> bool {
     let class = |b: &u8| match b {
         b'a'..=b'z' => 0,
@@ -92,9 +93,16 @@ fn is_random(value: &[u8]) -> bool {
         b'0'..=b'9' => 2,
         _ => 3,
     };
-    let changes = value.windows(2).filter(|pair| class(&pair[0]) != class(&pair[1])).count();
-    let often = changes as f64 >= CHANGES_MIN * value.len() as f64;
-    often && (value.len() < 16 || entropy(value) >= RANDOM_ENTROPY_MIN)
+    let (mut runs, mut bytes, mut last) = (0_usize, 0_usize, 3);
+    for byte in value {
+        let this = class(byte);
+        let continues = this == last || (last, this) == (1, 0);
+        runs += usize::from(this != 3 && !continues);
+        bytes += usize::from(this != 3);
+        last = this;
+    }
+    let short = bytes as f64 <= RUN_BYTES_MAX * runs as f64;
+    short && (value.len() < 16 || entropy(value) >= RANDOM_ENTROPY_MIN)
 }
 
 #[cfg(test)]
@@ -125,6 +133,10 @@ mod tests {
         check("correcthorse", Style::Settings, None);
         check("bK7d0fQz93LmXa2PvR8t", Style::Other, medium);
         check("getToken2", Style::Other, None);
+        check("caching_sha2_password", Style::Other, None);
+        check("CLIENT_TRAFFIC_SECRET_0", Style::Other, None);
+        check("9f86d081884c7d659a2f", Style::Other, medium);
+        check("x7k2m9q4w1z8", Style::Settings, medium);
         check("postgres", Style::Settings, None);
     }
 }

@@ -14,6 +14,9 @@ use model::observation::Confidence;
 /// The farthest that the name before a match is looked for, in bytes.
 const NAME_BYTES_MAX: usize = 64;
 
+/// The farthest that the beginning of a line is looked for, in bytes.
+const LINE_BYTES_MAX: usize = 256;
+
 /// How sure it is that a match is a secret; `None` when it is something else.
 pub(super) fn judge(
     rule: &Rule,
@@ -42,7 +45,21 @@ pub(super) fn judge(
             Proof::Refuted => return None,
         },
     };
-    Some(if around.sample() { confidence.min(rule.in_samples()) } else { confidence })
+    let only_shown = around.sample() || is_doubtful(rule) && around.style() == Style::Other && in_comment(text, found);
+    Some(if only_shown { confidence.min(rule.in_samples()) } else { confidence })
+}
+
+/// Is the rule one that a comment's made-up example fits as well as a secret?
+fn is_doubtful(rule: &Rule) -> bool {
+    matches!(rule.validator(), Some(Validator::Assigned | Validator::UrlPassword))
+}
+
+/// Does the line of the match begin as a comment of source code does?
+fn in_comment(text: &[u8], found: &Match) -> bool {
+    let nearest = found.value.start.saturating_sub(LINE_BYTES_MAX);
+    let before = &text[nearest..found.value.start];
+    let line = memchr::memrchr(b'\n', before).map_or(before, |at| &before[at + 1..]).trim_ascii_start();
+    [&b"#"[..], b"//", b"/*", b"*", b"--", b";", b">>>", b"..", b"<!--", b"%"].iter().any(|mark| line.starts_with(mark))
 }
 
 /// Where the name begins that runs up to the match: `DB_` of `DB_PASSWORD=…`.

@@ -11,6 +11,7 @@ use model::observation::Confidence;
 use regex::bytes::{Regex, RegexBuilder};
 use serde::Deserialize;
 use std::ops::Range;
+use std::sync::OnceLock;
 
 /// The most memory that one compiled pattern may take, in bytes: the cost budget of a rule.
 pub const PATTERN_BYTES_MAX: usize = 1 << 19;
@@ -84,12 +85,15 @@ struct Form {
     keywords: Vec<String>,
     #[serde(default)]
     ignore_case: bool,
-    /// Must the keyword begin a word?
+    /// Must the match begin a word?
     #[serde(default = "yes")]
     boundary: bool,
-    /// Bytes before the keyword that the pattern may need; 0 pins the pattern to the keyword's first byte.
+    /// Bytes before the keyword in which the match may begin; 0 pins it to `offset`.
     #[serde(default)]
     before: usize,
+    /// Bytes from the beginning of the match to its keyword.
+    #[serde(default)]
+    offset: usize,
     #[serde(default = "default_after")]
     after: usize,
     pattern: String,
@@ -140,10 +144,15 @@ struct RuleFile {
     rule: Vec<Form>,
 }
 
-/// One rule, compiled.
+/// One rule. Its patterns are compiled when one of its keywords is first hit: most runs need few of them.
 #[derive(Debug)]
 pub struct Rule {
     form: Form,
+    patterns: OnceLock<Patterns>,
+}
+
+#[derive(Debug)]
+struct Patterns {
     pattern: Regex,
     unless: Vec<Regex>,
 }
@@ -157,39 +166,64 @@ pub(super) struct Match {
     pub value: Range<usize>,
 }
 
-/// Reads the rules of one TOML file; `file` names it in errors.
+/// Reads the rules of one TOML file; `file` names it in errors. Patterns are not compiled: see [`Rule::check`].
 ///
 /// # Errors
-/// When the file is not of the form, or a rule is unsound: names the rule.
+/// When the file is not of the form, or a rule has no keywords or too large a window: names the rule.
 pub(super) fn parse_rules(file: &str, toml: &str) -> Result<Vec<Rule>, Error> {
     let parsed: RuleFile = toml::from_str(toml)
         .map_err(|e| Error::because(ErrorKind::Malformed, format!("secret rules {file} cannot be read"), e))?;
-    parsed.rule.into_iter().map(|form| Rule::compile(file, form)).collect()
+    parsed.rule.into_iter().map(|form| Rule::new(file, form)).collect()
 }
 
-impl Rule {
-    fn compile(file: &str, form: Form) -> Result<Self, Error> {
-        let refuse = |why: String| Error::new(ErrorKind::Malformed, format!("secret rule {} in {file}: {why}", form.id));
-        if form.keywords.iter().any(|k| k.len() < 2) || form.keywords.is_empty() {
-            return Err(refuse("needs keywords of at least two bytes".to_owned()));
-        }
-        if form.before > WINDOW_BYTES_MAX || form.after > WINDOW_BYTES_MAX {
-            return Err(refuse(format!("looks farther than {WINDOW_BYTES_MAX} bytes from its keyword")));
-        }
-        let pinned = if form.before == 0 { format!(r"\A(?:{})", form.pattern) } else { form.pattern.clone() };
+impl Patterns {
+    fn compile(form: &Form) -> Result<Self, String> {
         let build = |pattern: &str| {
             RegexBuilder::new(pattern)
                 .unicode(false)
                 .size_limit(PATTERN_BYTES_MAX)
                 .build()
-                .map_err(|e| refuse(format!("the pattern {pattern:?} does not compile: {e}")))
+                .map_err(|e| format!("the pattern {pattern:?} does not compile: {e}"))
         };
-        let pattern = build(&pinned)?;
+        let pattern = match form.before {
+            0 => build(&format!(r"\A(?:{})", form.pattern))?,
+            _ => build(&form.pattern)?,
+        };
         if !pattern.capture_names().flatten().any(|name| name == "value") {
-            return Err(refuse("the pattern has no group named value".to_owned()));
+            return Err("the pattern has no group named value".to_owned());
         }
         let unless = form.unless.iter().map(|p| build(p)).collect::<Result<_, _>>()?;
-        Ok(Self { pattern, unless, form })
+        Ok(Self { pattern, unless })
+    }
+}
+
+fn refuse(file: &str, form: &Form, why: &str) -> Error {
+    Error::new(ErrorKind::Malformed, format!("secret rule {} in {file}: {why}", form.id))
+}
+
+impl Rule {
+    fn new(file: &str, form: Form) -> Result<Self, Error> {
+        if form.keywords.iter().any(|k| k.len() < 2) || form.keywords.is_empty() {
+            return Err(refuse(file, &form, "needs keywords of at least two bytes"));
+        }
+        if form.before.max(form.offset).max(form.after) > WINDOW_BYTES_MAX {
+            return Err(refuse(file, &form, "looks too far from its keyword"));
+        }
+        Ok(Self { form, patterns: OnceLock::new() })
+    }
+
+    /// Compiles the patterns, to learn whether they are sound. The rules that ship with the program are checked
+    /// by its tests, and so not again when it runs.
+    ///
+    /// # Errors
+    /// When a pattern does not compile, needs more than [`PATTERN_BYTES_MAX`], or has no group named `value`.
+    pub fn check(&self) -> Result<(), Error> {
+        Patterns::compile(&self.form).map(drop).map_err(|why| refuse("its file", &self.form, &why))
+    }
+
+    fn patterns(&self) -> &Patterns {
+        let compile = || Patterns::compile(&self.form).expect("a rule's patterns are checked before they are used");
+        self.patterns.get_or_init(compile)
     }
 
     /// Names the rule in findings, policies and reports; never changes.
@@ -255,6 +289,11 @@ impl Rule {
         self.form.generic
     }
 
+    /// The most that one attempt looks at, in bytes.
+    pub(super) fn window_bytes(&self) -> usize {
+        (self.form.before + self.form.offset + self.form.after).max(1)
+    }
+
     /// Does the rule read a file of this name?
     pub(super) fn reads_file(&self, name: &[u8]) -> bool {
         self.form.file_names.is_empty() || self.form.file_names.iter().any(|end| name.ends_with(end.as_bytes()))
@@ -262,18 +301,20 @@ impl Rule {
 
     /// Tries the rule at one hit of one of its keywords.
     pub(super) fn find(&self, text: &[u8], hit: usize) -> Option<Match> {
-        if self.form.boundary && !begins_word(text, hit) {
+        let start = hit.checked_sub(self.form.offset)?;
+        if self.form.boundary && !begins_word(text, start) {
             return None;
         }
         let end = text.len().min(hit.saturating_add(self.form.after));
         let (base, haystack, from) = match self.form.before {
-            0 => (hit, &text[hit..end], 0),
+            0 => (start, &text[start..end], 0),
             before => (0, &text[..end], hit.saturating_sub(before)),
         };
-        if !self.pattern.is_match_at(haystack, from) {
+        let pattern = &self.patterns().pattern;
+        if !pattern.is_match_at(haystack, from) {
             return None;
         }
-        let captures = self.pattern.captures_at(haystack, from)?;
+        let captures = pattern.captures_at(haystack, from)?;
         let whole = captures.get(0)?.range();
         let value = unquoted(haystack, captures.name("value")?.range());
         Some(Match { whole: base + whole.start..base + whole.end, value: base + value.start..base + value.end })
@@ -281,7 +322,7 @@ impl Rule {
 
     /// Is a match something else after all? `context` is the match with the name that stands before it.
     pub(super) fn excused(&self, context: &[u8]) -> bool {
-        self.unless.iter().any(|pattern| pattern.is_match(context))
+        self.patterns().unless.iter().any(|pattern| pattern.is_match(context))
     }
 }
 
@@ -327,13 +368,14 @@ mod tests {
                 "[[rule]]\nid = \"x\"\ntitle = \"x\"\nseverity = \"low\"\nreference = \"\"\nexamples = []\n\
                  counter_examples = []\n{extra}"
             );
-            let error = parse_rules("a.toml", &toml).unwrap_err().to_string();
-            assert!(error.contains(expect) && error.contains("a.toml"), "{error}");
+            let checked = parse_rules("a.toml", &toml).and_then(|rules| rules.iter().try_for_each(Rule::check));
+            let error = checked.unwrap_err().to_string();
+            assert!(error.contains(expect), "{error}");
         };
         check("keywords = [\"ab\"]\npattern = \"(\"", "rule x");
         check("keywords = [\"ab\"]\npattern = \"ab\"", "no group named value");
         check("keywords = []\npattern = \"(?P<value>ab)\"", "needs keywords");
-        check("keywords = [\"ab\"]\npattern = \"(?P<value>ab)\"\nafter = 1000000", "looks farther");
+        check("keywords = [\"ab\"]\npattern = \"(?P<value>ab)\"\nafter = 1000000", "looks too far");
         check("keywords = [\"ab\"]\npattern = \"(?P<value>[a-z]{1,60000})\"", "does not compile");
         check("keywords = [\"ab\"]\nsurprise = 1", "cannot be read");
     }

@@ -1,7 +1,7 @@
 //! Searches one text with every rule that reads its source.
 //!
-//! Invariant: work is linear in the text: one walk for the keywords, a bounded window for each hit; at most
-//! [`FINDINGS_PER_FILE_MAX`] findings, of which no two claim the same bytes.
+//! Invariant: work is linear in the text: one walk for the keywords, a bounded window for each hit, and hits of
+//! one rule are only so dense; at most [`FINDINGS_PER_FILE_MAX`] findings, of which no two claim the same bytes.
 
 use super::allow::AllowList;
 use super::judge::judge;
@@ -19,6 +19,20 @@ pub const FINDINGS_PER_RULE_MAX: usize = 100;
 
 /// Findings in one file.
 pub const FINDINGS_PER_FILE_MAX: usize = 500;
+
+/// Keywords of one rule that are tried in one file of any size.
+pub const ATTEMPTS_MIN: usize = 2000;
+
+/// Beyond [`ATTEMPTS_MIN`], the windows of one rule are together at most so many times as long as the file. Only files
+/// that are made to waste time have more.
+pub const WINDOWS_OVER_FILE_MAX: usize = 8;
+
+/// What one rule did in one file.
+#[derive(Debug, Clone, Copy, Default)]
+struct Tally {
+    attempts: usize,
+    findings: usize,
+}
 
 /// The rules with their prefilters.
 #[derive(Debug)]
@@ -77,27 +91,37 @@ impl Scanner {
     /// Searches one text.
     pub(super) fn scan(&self, subject: &Subject<'_>) -> Findings {
         let mut raw: Vec<Found> = Vec::new();
-        let mut per_rule: BTreeMap<usize, usize> = BTreeMap::new();
+        let mut tallies: Vec<Tally> = Vec::new();
         let mut cut = false;
-        let prefilter = match subject.source {
-            Source::Text => &self.prefilters[0],
-            Source::Binary => &self.prefilters[1],
-            Source::Configuration => &self.prefilters[2],
-        };
-        prefilter.hits(subject.text, |hit, index| {
+        let windows_bytes_max = WINDOWS_OVER_FILE_MAX * subject.text.len();
+        self.prefilter(subject.source).hits(subject.text, |hit, index| {
+            tallies.resize(self.rules.len(), Tally::default());
+            let tally = &mut tallies[index];
+            tally.attempts += 1;
+            if tally.attempts > ATTEMPTS_MIN + windows_bytes_max / self.rules[index].window_bytes() {
+                cut = true;
+                return;
+            }
             let Some(found) = self.try_rule(subject, hit, index) else { return };
             if raw.last() == Some(&found) {
                 return;
             }
-            let count = per_rule.entry(index).or_default();
-            if *count < FINDINGS_PER_RULE_MAX && raw.len() < FINDINGS_PER_FILE_MAX {
-                *count += 1;
+            if tally.findings < FINDINGS_PER_RULE_MAX && raw.len() < FINDINGS_PER_FILE_MAX {
+                tally.findings += 1;
                 raw.push(found);
             } else {
                 cut = true;
             }
         });
         Findings { all: self.resolve(raw), cut }
+    }
+
+    const fn prefilter(&self, source: Source) -> &Prefilter {
+        match source {
+            Source::Text => &self.prefilters[0],
+            Source::Binary => &self.prefilters[1],
+            Source::Configuration => &self.prefilters[2],
+        }
     }
 
     fn try_rule(&self, subject: &Subject<'_>, hit: usize, index: usize) -> Option<Found> {

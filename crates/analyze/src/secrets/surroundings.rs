@@ -26,18 +26,74 @@ pub(super) struct Surroundings<'a> {
 
 /// Folders whose files show how something is used.
 const SAMPLE_FOLDERS: &[&str] = &[
-    "test", "tests", "testing", "testdata", "test_data", "test-data", "__tests__", "spec", "specs", "fixture",
-    "fixtures", "mock", "mocks", "__mocks__", "example", "examples", "sample", "samples", "demo", "demos", "doc",
-    "docs", "documentation", "man", "info", "locale", "locales", "i18n", "l10n", "lang", "langs", "translations",
-    "benchmark", "benchmarks", "tutorial", "tutorials", "site-packages-tests",
+    "test",
+    "tests",
+    "testing",
+    "testdata",
+    "test_data",
+    "test-data",
+    "__tests__",
+    "spec",
+    "specs",
+    "fixture",
+    "fixtures",
+    "mock",
+    "mocks",
+    "__mocks__",
+    "example",
+    "examples",
+    "sample",
+    "samples",
+    "demo",
+    "demos",
+    "doc",
+    "docs",
+    "documentation",
+    "man",
+    "info",
+    "locale",
+    "locales",
+    "i18n",
+    "l10n",
+    "lang",
+    "langs",
+    "translations",
+    "bench",
+    "benches",
+    "benchmark",
+    "benchmarks",
+    "tutorial",
+    "tutorials",
 ];
 
 /// Ends of the names of such files.
 const SAMPLE_ENDS: &[&str] = &[
-    ".md", ".rst", ".adoc", ".html", ".htm", ".po", ".pot", ".d.ts", ".map", ".ipynb", ".tex", ".1", ".3", ".5", ".7",
-    ".8", ".sample", ".example", ".dist", ".template", ".tmpl", "_test.go", "_test.py", ".test.js", ".spec.js",
-    ".test.ts", ".spec.ts", "_spec.rb",
+    ".md",
+    ".rst",
+    ".adoc",
+    ".html",
+    ".htm",
+    ".po",
+    ".pot",
+    ".d.ts",
+    ".map",
+    ".ipynb",
+    ".tex",
+    ".1",
+    ".3",
+    ".5",
+    ".7",
+    ".8",
+    ".sample",
+    ".example",
+    ".dist",
+    ".template",
+    ".tmpl",
 ];
+
+/// Ends of the names of such files, before the part that names the language.
+const SAMPLE_STEMS: &[&str] =
+    &["_test", "_tests", "-test", "-tests", ".test", ".tests", "_spec", ".spec", "_bench", "_benchmark", "_fixture"];
 
 /// Beginnings of the names of such files.
 const SAMPLE_BEGINNINGS: &[&str] =
@@ -45,8 +101,24 @@ const SAMPLE_BEGINNINGS: &[&str] =
 
 /// Ends of the names of files that hold settings.
 const SETTINGS_ENDS: &[&str] = &[
-    ".ini", ".cfg", ".cnf", ".conf", ".config", ".properties", ".toml", ".yaml", ".yml", ".tfvars", ".tfstate", ".json",
-    ".xml", "credentials", "secrets", "wp-config.php", "settings.py", "local.php",
+    ".ini",
+    ".cfg",
+    ".cnf",
+    ".conf",
+    ".config",
+    ".properties",
+    ".toml",
+    ".yaml",
+    ".yml",
+    ".tfvars",
+    ".tfstate",
+    ".json",
+    ".xml",
+    "credentials",
+    "secrets",
+    "wp-config.php",
+    "settings.py",
+    "local.php",
 ];
 
 impl<'a> Surroundings<'a> {
@@ -92,7 +164,9 @@ fn tell(path: &LayerPath) -> (Style, bool) {
         (false, true) => Style::Settings,
         (false, false) => Style::Other,
     };
-    (style, in_samples || ends(SAMPLE_ENDS) || begins(SAMPLE_BEGINNINGS))
+    let stem = &name[..name.iter().rposition(|b| *b == b'.').unwrap_or(name.len())];
+    let is_stem = stem == b"test" || stem == b"tests" || SAMPLE_STEMS.iter().any(|end| stem.ends_with(end.as_bytes()));
+    (style, is_stem || in_samples || ends(SAMPLE_ENDS) || begins(SAMPLE_BEGINNINGS))
 }
 
 #[cfg(test)]
@@ -114,5 +188,7 @@ mod tests {
         check("usr/lib/python3/test/key.pem", Style::Other, true);
         check("usr/lib/python3/latest/key.pem", Style::Other, false);
         check("app/node_modules/x/README.md", Style::Other, true);
+        check("srv/app/x509_test.cc", Style::Other, true);
+        check("srv/app/contest.py", Style::Other, false);
     }
 }

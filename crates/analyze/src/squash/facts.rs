@@ -70,13 +70,12 @@ impl<'a> Facts<'a> {
         if node.entry.layer == node.content.layer {
             return Some(node.entry);
         }
-        packages::reads(&LayerPath::normalise(path).ok()?).then_some(node.content)
+        packages::reads(&LayerPath::normalise(path).ok()?, node.content.record).then_some(node.content)
     }
 
     /// What the file at `path` records.
     pub(super) fn packages(&self, node: &Node<'a>, path: &[u8]) -> &[&'a LayerPackage] {
-        let found = Self::reading(node, path)
-            .and_then(|entry| self.of(entry)?.packages.get(&entry.record.path));
+        let found = Self::reading(node, path).and_then(|entry| self.of(entry)?.packages.get(&entry.record.path));
         found.map_or(&[], Vec::as_slice)
     }
 

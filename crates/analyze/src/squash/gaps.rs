@@ -109,7 +109,8 @@ pub(super) fn of_os(os: Option<&OsRelease>, has_database: bool, has_shell: bool)
     let (reason, detail) = match os {
         Some(os) if EcosystemRelease::of_distro(&os.distro()).is_some() => return None,
         Some(os) => {
-            let text = format!("operating system {:?} ({}) is not supported: its packages are not matched", os.id, os.name);
+            let text =
+                format!("operating system {:?} ({}) is not supported: its packages are not matched", os.id, os.name);
             (GapReason::UnsupportedOs, text)
         }
         None if has_database => {

@@ -17,7 +17,7 @@ use model::inventory::{FileKind, ImageFile, LayerInventory, OsRelease};
 use model::layer::{ImageConfig, Layer};
 use model::observation::{Observation, ObservationKind};
 use model::{Detector, DetectorVersion, Gap, ImageInventory, LayerPath, Package, PackageKey};
-use origin::{OsPackages, Originated};
+use origin::{Originated, OsPackages};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use tree::{Node, Tree};
 
@@ -107,10 +107,8 @@ fn detector_versions(input: &SquashInput<'_>) -> Vec<DetectorVersion> {
 }
 
 fn operating_system(tree: &mut Tree<'_>, facts: &Facts<'_>) -> Option<OsRelease> {
-    let located: HashMap<&str, Vec<u8>> = packages::RELEASE_FILES
-        .iter()
-        .map(|path| (*path, tree.locate(&LayerPath::from(*path), true)))
-        .collect();
+    let located: HashMap<&str, Vec<u8>> =
+        packages::RELEASE_FILES.iter().map(|path| (*path, tree.locate(&LayerPath::from(*path), true))).collect();
     packages::assemble_os(|path| {
         let path = located.get(path)?;
         facts.raw_input(tree.get(path)?, path)
@@ -218,7 +216,8 @@ fn file_observations(tree: &Tree<'_>, facts: &Facts<'_>, layers: &[Layer]) -> Ve
     }
     // What an archive replaced within itself lies nowhere any more, but it is still in the layer.
     for (layer, detector, observation) in facts.all_observations() {
-        if !seen.contains(&std::ptr::from_ref(observation)) && !matches!(observation.kind, ObservationKind::FileMode(_)) {
+        if !seen.contains(&std::ptr::from_ref(observation)) && !matches!(observation.kind, ObservationKind::FileMode(_))
+        {
             let place = &observation.place;
             let evidence = evidence(layers, layer, place.path.clone(), place.line);
             let evidence = Evidence { removed_in: Some(layer), ..evidence };

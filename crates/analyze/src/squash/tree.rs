@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 
 /// Path components that are looked up for one image; beyond, links are not followed any more.
-const STEPS_MAX: u64 = 50_000_000;
+const STEPS_MAX: u64 = 20_000_000;
 /// Collisions that are kept.
 const COLLISIONS_MAX: usize = 100;
 /// Links that are followed for one path, as in Linux.
@@ -72,7 +72,13 @@ pub(super) struct Tree<'a> {
 
 impl<'a> Tree<'a> {
     pub(super) const fn new() -> Self {
-        Self { nodes: BTreeMap::new(), gone: Vec::new(), collisions: Vec::new(), steps_left: STEPS_MAX, last_folder: None }
+        Self {
+            nodes: BTreeMap::new(),
+            gone: Vec::new(),
+            collisions: Vec::new(),
+            steps_left: STEPS_MAX,
+            last_folder: None,
+        }
     }
 
     /// Did following links take more work than any real image does?
@@ -122,30 +128,29 @@ impl<'a> Tree<'a> {
             }
         }
         self.last_folder = None;
+        let mut links_down = Vec::new();
         for record in files {
+            let entry = Entry { layer, record };
             match &record.kind {
                 FileKind::Regular | FileKind::Folder | FileKind::Symlink(_) | FileKind::Special => {
-                    let entry = Entry { layer, record };
                     self.place(entry, entry);
                 }
-                FileKind::Whiteout | FileKind::Opaque | FileKind::HardLink(_) => {}
+                FileKind::HardLink(target) => match same_layer_target(target, files) {
+                    Some(record) => self.place(entry, Entry { layer, record }),
+                    None => links_down.push((entry, target)),
+                },
+                FileKind::Whiteout | FileKind::Opaque => {}
             }
         }
-        // Last, because a link may be sorted before the file that it names.
-        for record in files {
-            if let FileKind::HardLink(target) = &record.kind {
-                let entry = Entry { layer, record };
-                let content = self.link_content(entry, target, files);
-                self.place(entry, content);
-            }
+        // Last, when everything else is in place.
+        for (entry, target) in links_down {
+            let content = self.link_content(entry, target);
+            self.place(entry, content);
         }
     }
 
-    /// The entry that a hard link's content comes from: of the same layer, else of what lies there.
-    fn link_content(&mut self, link: Entry<'a>, target: &LayerPath, files: &'a [FileRecord]) -> Entry<'a> {
-        if let Some(record) = same_layer_target(target, files) {
-            return Entry { layer: link.layer, record };
-        }
+    /// The entry that the content of a hard link to something else than the layer's own files comes from.
+    fn link_content(&mut self, link: Entry<'a>, target: &LayerPath) -> Entry<'a> {
         let path = self.locate(target, false);
         self.nodes.get(path.as_slice()).filter(|node| !node.is_folder()).map_or(link, |node| node.content)
     }

@@ -66,7 +66,10 @@ fn an_archive_cut_at_any_byte_is_no_error() {
 fn unsupported_packings_are_named() {
     let check = |head: &[u8], expect: &str| {
         let reading = read(&[head, &[0; 64]].concat());
-        assert_eq!(gaps(&reading), [format!("layer unsupported: compressed with {expect}, which is not supported; 0 entries were read")]);
+        assert_eq!(
+            gaps(&reading),
+            [format!("layer unsupported: compressed with {expect}, which is not supported; 0 entries were read")]
+        );
     };
     check(b"\xfd7zXZ\0", "xz");
     check(b"BZh91AY&SY", "bzip2");
@@ -78,7 +81,11 @@ fn noise_is_a_gap() {
     let noise: Vec<u8> = (0..2000_u32).map(|n| u8::try_from(n * n % 239).unwrap() | 1).collect();
     let reading = read(&noise);
     assert_eq!(reading.diff_id, sha256(&noise));
-    assert!(gaps(&reading)[0].starts_with("layer malformed: layer archive broken after 0 entries at byte 512"), "{:?}", gaps(&reading));
+    assert!(
+        gaps(&reading)[0].starts_with("layer malformed: layer archive broken after 0 entries at byte 512"),
+        "{:?}",
+        gaps(&reading)
+    );
     assert_eq!(gaps(&read(b"")), ["layer malformed: the layer is empty, and not gzip as its media type says"]);
 }
 
@@ -136,7 +143,10 @@ fn an_error_of_the_input_passes_through() {
         let error = analyze::read_layer(input, &request).unwrap_err();
         assert_eq!(error.kind, ErrorKind::Input);
         let source = error.source.unwrap().downcast::<io::Error>().unwrap();
-        assert_eq!((source.kind(), source.to_string()), (io::ErrorKind::ConnectionReset, "the digest does not match".to_owned()));
+        assert_eq!(
+            (source.kind(), source.to_string()),
+            (io::ErrorKind::ConnectionReset, "the digest does not match".to_owned())
+        );
     }
 }
 
@@ -178,7 +188,10 @@ fn a_layer_of_10_gb_from_10_mb_stops_at_the_limit() {
     assert_eq!(count, blob.len());
     assert!(reading.bytes_uncompressed < 100 << 20, "{}", reading.bytes_uncompressed);
     let gaps = gaps(&reading);
-    assert!(gaps[0].starts_with("layer expands-too-far: expands more than 200 times beyond 67108864 bytes"), "{gaps:?}");
+    assert!(
+        gaps[0].starts_with("layer expands-too-far: expands more than 200 times beyond 67108864 bytes"),
+        "{gaps:?}"
+    );
 
     let limits = Limits { ratio_max: u64::MAX, layer_bytes_max: 100 << 20, ..Limits::default() };
     let reading = read_with(&blob[..], &detectors_with(limits), &all());
@@ -194,5 +207,8 @@ fn a_zstd_window_above_the_limit_is_named() {
     let blob = zstd::encode_all(&tar[..], 19).unwrap();
     let reading = read_with(&blob[..], &detectors_with(limits), &all());
     let gaps = gaps(&reading);
-    assert!(gaps[0].starts_with("layer expands-too-far: needs a zstd window above the limit of 2^17 bytes"), "{gaps:?}");
+    assert!(
+        gaps[0].starts_with("layer expands-too-far: needs a zstd window above the limit of 2^17 bytes"),
+        "{gaps:?}"
+    );
 }

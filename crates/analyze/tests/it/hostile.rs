@@ -18,12 +18,15 @@ fn names_that_climb_out_are_refused_and_named() {
         .file("after", "still read");
     let reading = read(&layer.build().blob);
     assert_eq!(listing(&reading), ["file after", "file etc/passwd"]);
-    assert_eq!(gaps(&reading), [
-        "../../../etc/shadow bad-path: archive entry skipped: the path climbs out with \"..\"",
-        "../../etc/passwd bad-path: archive entry skipped: the path climbs out with \"..\"",
-        ".wh... bad-path: archive entry skipped: the path climbs out with \"..\"",
-        "a/../../b\\xff bad-path: archive entry skipped: the path climbs out with \"..\"",
-    ]);
+    assert_eq!(
+        gaps(&reading),
+        [
+            "../../../etc/shadow bad-path: archive entry skipped: the path climbs out with \"..\"",
+            "../../etc/passwd bad-path: archive entry skipped: the path climbs out with \"..\"",
+            ".wh... bad-path: archive entry skipped: the path climbs out with \"..\"",
+            "a/../../b\\xff bad-path: archive entry skipped: the path climbs out with \"..\"",
+        ]
+    );
 }
 
 #[test]
@@ -33,12 +36,21 @@ fn a_size_that_lies_is_seen() {
         let blob = before.clone().lying_file("big", "short", claimed).file("hidden", "x").build().blob;
         let reading = read(&blob);
         assert_eq!(packages(&reading).len(), 1);
-        assert!(gaps(&reading).iter().any(|gap| gap.starts_with("layer malformed: layer archive broken after 2 entries")));
-        assert_eq!(reading.diff_id, sha256(&before.clone().lying_file("big", "short", claimed).file("hidden", "x").tar()));
+        assert!(
+            gaps(&reading).iter().any(|gap| gap.starts_with("layer malformed: layer archive broken after 2 entries"))
+        );
+        assert_eq!(
+            reading.diff_id,
+            sha256(&before.clone().lying_file("big", "short", claimed).file("hidden", "x").tar())
+        );
     }
     // A size that is too small leaves content where the next header should be.
     let reading = read(&before.lying_file("big", "y".repeat(2000), 10).build().blob);
-    assert!(gaps(&reading)[0].contains("archive broken after 2 entries at byte 2560: a header has a number"), "{:?}", gaps(&reading));
+    assert!(
+        gaps(&reading)[0].contains("archive broken after 2 entries at byte 2560: a header has a number"),
+        "{:?}",
+        gaps(&reading)
+    );
 }
 
 #[test]
@@ -47,14 +59,22 @@ fn a_database_whose_archive_ends_inside_is_a_gap_that_names_it() {
     let tar = LayerBuilder::files(&[("lib/apk/db/installed", &database)]).tar();
     let reading = read(&tar[..1000]);
     assert!(!packages(&reading).is_empty());
-    assert!(gaps(&reading).contains(&"lib/apk/db/installed malformed: the layer's archive ends inside this file".to_owned()));
+    assert!(
+        gaps(&reading)
+            .contains(&"lib/apk/db/installed malformed: the layer's archive ends inside this file".to_owned())
+    );
 }
 
 #[test]
 fn extension_headers_are_bounded() {
     let tar = LayerBuilder::new().file(&"n".repeat(4000), "x").tar();
-    let reading = read_with(&tar[..], &detectors_with(Limits { extension_bytes_max: 1000, ..Limits::default() }), &all());
-    assert!(gaps(&reading)[0].contains("an extension header is larger than the limit of 1000 bytes"), "{:?}", gaps(&reading));
+    let reading =
+        read_with(&tar[..], &detectors_with(Limits { extension_bytes_max: 1000, ..Limits::default() }), &all());
+    assert!(
+        gaps(&reading)[0].contains("an extension header is larger than the limit of 1000 bytes"),
+        "{:?}",
+        gaps(&reading)
+    );
 }
 
 #[test]
@@ -73,26 +93,34 @@ fn entries_and_names_are_bounded() {
 #[test]
 fn gaps_are_bounded() {
     let layer = (0..50).fold(LayerBuilder::new(), |layer, n| layer.hostile_file(format!("../{n:02}").as_bytes(), ""));
-    let reading = read_with(&layer.build().blob[..], &detectors_with(Limits { gaps_max: 10, ..Limits::default() }), &all());
+    let reading =
+        read_with(&layer.build().blob[..], &detectors_with(Limits { gaps_max: 10, ..Limits::default() }), &all());
     let gaps = gaps(&reading);
     assert_eq!(gaps.len(), 11);
-    assert!(gaps.contains(&"layer too-many: 40 more facts or gaps of this detector are above its limits and not kept".to_owned()));
+    assert!(gaps.contains(
+        &"layer too-many: 40 more facts or gaps of this detector are above its limits and not kept".to_owned()
+    ));
 }
 
 #[test]
 fn packages_are_bounded() {
     let database: String = (0..50).map(|n| format!("P:p{n}\nV:1-r0\n\n")).collect();
     let layer = LayerBuilder::files(&[("lib/apk/db/installed", &database)]);
-    let reading = read_with(&layer.build().blob[..], &detectors_with(Limits { packages_max: 10, ..Limits::default() }), &all());
+    let reading =
+        read_with(&layer.build().blob[..], &detectors_with(Limits { packages_max: 10, ..Limits::default() }), &all());
     assert_eq!(packages(&reading).len(), 10);
-    assert_eq!(gaps(&reading), ["layer too-many: 40 more facts or gaps of this detector are above its limits and not kept"]);
+    assert_eq!(
+        gaps(&reading),
+        ["layer too-many: 40 more facts or gaps of this detector are above its limits and not kept"]
+    );
 }
 
 #[test]
 fn links_that_run_in_circles_end() {
     let mut layer = LayerBuilder::new().symlink("a", "b").symlink("b", "a").file("a/x", "1").symlink("self", "self");
     layer = layer.symlink("up", "../../../..").file("up/etc/y", "2").symlink("etc/os-release", "../etc/os-release");
-    let image = image(&[layer.build().blob.to_vec(), LayerBuilder::new().whiteout("a/x").opaque("self").build().blob.to_vec()]);
+    let image =
+        image(&[layer.build().blob.to_vec(), LayerBuilder::new().whiteout("a/x").opaque("self").build().blob.to_vec()]);
     assert_eq!(image.os, None);
 }
 

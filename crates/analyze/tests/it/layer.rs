@@ -18,22 +18,26 @@ fn every_entry_is_recorded() {
         .opaque("var/cache")
         .file("etc/motd", "hello");
     let reading = read(&layer.build().blob);
-    assert_eq!(listing(&reading), [
-        "link bin -> usr/bin",
-        "whiteout etc/gone",
-        "file etc/motd",
-        "folder usr/bin",
-        "hard usr/bin/alias -> usr/bin/tool",
-        "file usr/bin/tool",
-        "opaque var/cache",
-    ]);
+    assert_eq!(
+        listing(&reading),
+        [
+            "link bin -> usr/bin",
+            "whiteout etc/gone",
+            "file etc/motd",
+            "folder usr/bin",
+            "hard usr/bin/alias -> usr/bin/tool",
+            "file usr/bin/tool",
+            "opaque var/cache",
+        ]
+    );
     assert_eq!(reading.diff_id, sha256(&layer.tar()));
     assert_eq!(reading.bytes_uncompressed, layer.tar().len() as u64);
     assert_eq!(gaps(&reading), [""; 0]);
     let digest = Some(sha256(b"\x7fELF and so on"));
-    assert_eq!(files(&reading).iter().map(|f| f.sha256).collect::<Vec<_>>(), [
-        None, None, None, None, digest, digest, None
-    ]);
+    assert_eq!(
+        files(&reading).iter().map(|f| f.sha256).collect::<Vec<_>>(),
+        [None, None, None, None, digest, digest, None]
+    );
 }
 
 #[test]
@@ -91,7 +95,9 @@ fn modes_of_interest_are_observed() {
         .observations
         .iter()
         .map(|observation| match &observation.kind {
-            ObservationKind::FileMode(mode) => format!("{} {:o} {}:{}", observation.place.path, mode.mode, mode.uid, mode.gid),
+            ObservationKind::FileMode(mode) => {
+                format!("{} {:o} {}:{}", observation.place.path, mode.mode, mode.uid, mode.gid)
+            }
             other => panic!("{other:?}"),
         })
         .collect();
@@ -114,11 +120,16 @@ fn the_last_of_several_entries_counts() {
 
 #[test]
 fn a_folder_that_becomes_a_file_hides_what_was_below_and_says_so() {
-    let layer = LayerBuilder::new().file("a/node_modules/p/package.json", r#"{"name":"p","version":"1"}"#).file("a", "x");
+    let layer =
+        LayerBuilder::new().file("a/node_modules/p/package.json", r#"{"name":"p","version":"1"}"#).file("a", "x");
     let reading = read(&layer.build().blob);
     assert_eq!(listing(&reading), ["file a"]);
     assert_eq!(packages(&reading), [""; 0]);
-    assert!(gaps(&reading)[0].starts_with("a malformed: the archive puts entries below this path"), "{:?}", gaps(&reading));
+    assert!(
+        gaps(&reading)[0].starts_with("a malformed: the archive puts entries below this path"),
+        "{:?}",
+        gaps(&reading)
+    );
 }
 
 #[test]
@@ -130,37 +141,82 @@ fn hard_links_to_manifests_are_manifests() {
         .file("store/0a", manifest)
         .hard_link("node_modules/q/package.json", "store/0a");
     let reading = read(&layer.build().blob);
-    assert_eq!(packages(&reading), [
-        "pkg:npm/p@1 app/node_modules/p/package.json",
-        "pkg:npm/p@1 node_modules/p/package.json",
-    ]);
-    assert_eq!(gaps(&reading), [
-        "node_modules/q/package.json unsupported: a hard link to store/0a, which was not read as such"
-    ]);
+    assert_eq!(
+        packages(&reading),
+        ["pkg:npm/p@1 app/node_modules/p/package.json", "pkg:npm/p@1 node_modules/p/package.json",]
+    );
+    assert_eq!(
+        gaps(&reading),
+        ["node_modules/q/package.json unsupported: a hard link to store/0a, which was not read as such"]
+    );
 }
 
 #[test]
 fn a_file_above_its_limit_is_a_gap_of_the_detector_that_wanted_it() {
-    let limits = analyze::Limits { database_bytes_max: 10, secret_file_bytes_max: 400_000, ..analyze::Limits::default() };
+    let limits =
+        analyze::Limits { database_bytes_max: 10, secret_file_bytes_max: 400_000, ..analyze::Limits::default() };
     let detectors = detectors_with(limits);
     let big = "x".repeat(500_000);
     let layer = LayerBuilder::new().file("lib/apk/db/installed", "P:a\nV:1-r0\n\n").executable("big", &big);
     let only = [Detector::Packages, Detector::Secrets].into_iter().collect();
     let reading = read_with(&layer.build().blob[..], &detectors, &only);
-    assert_eq!(gaps(&reading), [
-        "lib/apk/db/installed file-too-large: 12 bytes, the limit is 10",
-        "big file-too-large: 500000 bytes, the limit is 400000",
-    ]);
+    assert_eq!(
+        gaps(&reading),
+        [
+            "lib/apk/db/installed file-too-large: 12 bytes, the limit is 10",
+            "big file-too-large: 500000 bytes, the limit is 400000",
+        ]
+    );
     assert_eq!(files(&reading)[0].path, LayerPath::from("big"));
     assert_eq!(files(&reading)[0].sha256, Some(sha256(big.as_bytes())));
 }
 
 #[test]
+fn machine_code_above_its_limit_is_a_gap_of_the_malware_detector() {
+    let detectors = detectors_with(analyze::Limits { malware_file_bytes_max: 10_000, ..analyze::Limits::default() });
+    let code = ["\x7fELF", &"x".repeat(20_000)].concat();
+    let layer = LayerBuilder::new().file("usr/lib/lib.so", &code).file("data.csv", "1,2\n".repeat(10_000));
+    let blob = layer.build().blob;
+    let reading = read_with(&blob[..], &detectors, &all());
+    assert_eq!(gaps(&reading), ["usr/lib/lib.so file-too-large: 20004 bytes, the limit is 10000"]);
+    let alone = read_with(&blob[..], &detectors, &[Detector::Malware].into());
+    assert_eq!(alone.facts[&Detector::Malware], reading.facts[&Detector::Malware]);
+}
+
+#[test]
+fn secrets_of_large_files_are_found_once_at_their_line() {
+    let detectors = detectors_with(analyze::Limits { secret_window_bytes: 300_000, ..analyze::Limits::default() });
+    let key = |at: usize| format!("password: '{}'\n", ["sdb7CD-b", "JjTHi", &at.to_string()].concat());
+    let mut text = String::new();
+    for at in 0..40_000 {
+        match at {
+            10 | 20_000 | 39_990 => text += &key(at),
+            30_000 => text += &key(10),
+            _ => text += "just a line of text\n",
+        }
+    }
+    let blob = LayerBuilder::new().file("srv/app/config.yml", &text).executable("usr/bin/tool.yml", &text).build().blob;
+    let secrets: BTreeSet<_> = [Detector::Secrets].into();
+    let alone = read_with(&blob[..], &detectors, &secrets);
+    let lines: Vec<_> = facts(&alone, Detector::Secrets).observations.iter().map(|o| o.place.line).collect();
+    assert_eq!(lines.len(), 6, "{lines:?}");
+    for line in [11, 20_001, 39_991] {
+        assert_eq!(lines.iter().filter(|l| **l == Some(line)).count(), 2, "{lines:?}");
+    }
+    // With a detector beside it that wants the file whole.
+    let both = read_with(&blob[..], &detectors, &all());
+    assert_eq!(alone.facts[&Detector::Secrets], both.facts[&Detector::Secrets]);
+    assert_eq!(alone.facts[&Detector::Files], both.facts[&Detector::Files]);
+}
+
+#[test]
 fn a_database_cut_in_half_keeps_what_is_whole() {
-    let apk = testkit::packages::apk_installed(
-        &["a", "b", "c", "d"]
-            .map(|name| testkit::packages::ApkPackage { name, version: "1.0-r0", origin: name, files: &["bin/x"] }),
-    );
+    let apk = testkit::packages::apk_installed(&["a", "b", "c", "d"].map(|name| testkit::packages::ApkPackage {
+        name,
+        version: "1.0-r0",
+        origin: name,
+        files: &["bin/x"],
+    }));
     let dpkg = testkit::packages::dpkg_status(&["a", "b", "c", "d"].map(|name| testkit::packages::DpkgPackage {
         name,
         version: "1.0-1",
@@ -187,7 +243,8 @@ fn secrets_and_malware_are_found() {
     let token = ["ghp_", "0123456789abcdefghijABCDEFGHIJ012345"].concat();
     let layer = LayerBuilder::new().file("tmp/eicar.com", &eicar).file("app/.env", format!("TOKEN={token}\n"));
     let reading = read(&layer.build().blob);
-    let malware: Vec<_> = facts(&reading, Detector::Malware).observations.iter().map(|o| o.place.path.to_string()).collect();
+    let malware: Vec<_> =
+        facts(&reading, Detector::Malware).observations.iter().map(|o| o.place.path.to_string()).collect();
     assert_eq!(malware, ["tmp/eicar.com"]);
     assert!(!format!("{reading:?}").contains(&token), "a value left the detector");
 }

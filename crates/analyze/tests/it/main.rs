@@ -1,11 +1,26 @@
 //! The pass over a layer and the squash of layers, on built, real and hostile input.
 
+#[cfg(test)]
 mod archives;
+#[cfg(test)]
+mod completeness;
+#[cfg(test)]
 mod formats;
+#[cfg(test)]
 mod hostile;
+#[cfg(test)]
+mod languages;
+#[cfg(test)]
 mod layer;
+#[cfg(test)]
 mod real;
-mod squash;
-mod squash_property;
+#[cfg(test)]
+mod rpm;
+#[cfg(test)]
 mod rules_are_sound;
+#[cfg(test)]
+mod squash;
+#[cfg(test)]
+mod squash_property;
+#[cfg(test)]
 mod support;

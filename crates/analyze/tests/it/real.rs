@@ -39,11 +39,14 @@ fn alpine(version: &str) -> OsRelease {
 
 #[test]
 fn alpine_root_file_systems_have_as_many_packages_as_their_databases() {
-    for (version, architecture) in [("3.9.6", "x86_64"), ("3.16.9", "x86_64"), ("3.20.3", "x86_64"), ("3.20.3", "aarch64")] {
+    for (version, architecture) in
+        [("3.9.6", "x86_64"), ("3.16.9", "x86_64"), ("3.20.3", "x86_64"), ("3.20.3", "aarch64")]
+    {
         let name = format!("images/alpine-minirootfs-{version}-{architecture}.tar.gz");
         let Some(path) = testkit::data::path(&name) else { continue };
         let blob = read_file(&path);
-        let database = members(&gunzip(&blob)).into_iter().find(|(name, _)| name.ends_with("lib/apk/db/installed")).unwrap().1;
+        let database =
+            members(&gunzip(&blob)).into_iter().find(|(name, _)| name.ends_with("lib/apk/db/installed")).unwrap().1;
         let expect = String::from_utf8(database).unwrap().lines().filter(|line| line.starts_with("P:")).count();
         let image = image(&[blob]);
         assert_eq!(image.packages.len(), expect, "{name}");
@@ -139,7 +142,10 @@ fn docker_save_of_alpine_has_its_packages() {
     assert_eq!(image.packages.len(), 14);
     assert_eq!(image.os, Some(alpine("3.10.2")));
     let ssl = image.packages.iter().find(|package| package.key.name == "libssl1.1").unwrap();
-    assert_eq!(ssl.key.purl().as_str(), "pkg:apk/alpine/libssl1.1@1.1.1c-r0?arch=x86_64&distro=alpine-3.10.2&upstream=openssl");
+    assert_eq!(
+        ssl.key.purl().as_str(),
+        "pkg:apk/alpine/libssl1.1@1.1.1c-r0?arch=x86_64&distro=alpine-3.10.2&upstream=openssl"
+    );
     assert!(paths(&image).contains(&"bin/busybox".to_owned()));
     assert!(image.detectors.iter().any(|version| version.detector == Detector::Malware));
 }
@@ -150,6 +156,10 @@ fn a_truncated_root_file_system_is_never_clean() {
     let blob = read_file(&path);
     for part in 1..20 {
         let image = image(&[blob[..blob.len() * part / 20].to_vec()]);
-        assert!(image.gaps.iter().any(|gap| gap.scope == "layer 0" && gap.detail.contains("ends early")), "{:?}", image.gaps);
+        assert!(
+            image.gaps.iter().any(|gap| gap.scope == "layer 0" && gap.detail.contains("ends early")),
+            "{:?}",
+            image.gaps
+        );
     }
 }

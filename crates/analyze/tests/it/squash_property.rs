@@ -84,7 +84,9 @@ fn layer() -> impl Strategy<Value = Vec<Op>> {
 
 fn content(path: &str, version: u8) -> (String, u32) {
     match path {
-        path if path.ends_with("package.json") => (format!(r#"{{"name":"{}","version":"{version}"}}"#, &path[17..18]), 0o644),
+        path if path.ends_with("package.json") => {
+            (format!(r#"{{"name":"{}","version":"{version}"}}"#, &path[17..18]), 0o644)
+        }
         path if path.ends_with("installed") => {
             let packages: String = (0..=version).map(|n| format!("P:p{n}\nV:{version}-r0\no:p\n\n")).collect();
             (packages, 0o644)

@@ -1,0 +1,93 @@
+//! Large files are searched for secrets in windows that overlap, so that memory stays bounded.
+//!
+//! Invariant: windows lie at the same offsets however the content arrives, so equal files give equal facts; no rule
+//! looks farther than the overlap.
+
+use crate::analyzer::FileForm;
+use crate::secrets::{SecretDetector, WINDOW_BYTES_MAX};
+use model::observation::{LayerObservation, ObservationKind};
+use model::{Gap, LayerPath};
+use std::collections::HashSet;
+
+/// What two neighbours share: as far as a rule may look from its keyword, in both directions.
+const OVERLAP_BYTES: usize = 2 * WINDOW_BYTES_MAX;
+
+/// The search of one large file.
+pub(super) struct SecretWindows<'a> {
+    detector: &'a SecretDetector,
+    path: &'a LayerPath,
+    window_bytes: usize,
+    buffer: Vec<u8>,
+    /// How much of the buffer was searched with the window before.
+    searched: usize,
+    lines_before: u32,
+    /// What the file's first bytes tell: only lines of text have numbers.
+    form: Option<FileForm>,
+    seen: HashSet<(String, String)>,
+    gap: Option<Gap>,
+}
+
+impl<'a> SecretWindows<'a> {
+    /// `buffer` is reused; what it holds is dropped.
+    pub(super) fn new(
+        detector: &'a SecretDetector,
+        path: &'a LayerPath,
+        window_bytes: usize,
+        mut buffer: Vec<u8>,
+    ) -> Self {
+        buffer.clear();
+        Self {
+            detector,
+            path,
+            window_bytes: window_bytes.max(2 * OVERLAP_BYTES),
+            buffer,
+            searched: 0,
+            lines_before: 0,
+            form: None,
+            seen: HashSet::new(),
+            gap: None,
+        }
+    }
+
+    /// Takes the next piece of the file.
+    pub(super) fn push(&mut self, mut piece: &[u8], out: &mut Vec<LayerObservation>) {
+        while !piece.is_empty() {
+            let n = piece.len().min(self.window_bytes - self.buffer.len());
+            self.buffer.extend_from_slice(&piece[..n]);
+            piece = &piece[n..];
+            if self.buffer.len() == self.window_bytes {
+                self.search(out);
+                let done = self.window_bytes - OVERLAP_BYTES;
+                let lines = memchr::memchr_iter(b'\n', &self.buffer[..done]).count();
+                self.lines_before = self.lines_before.saturating_add(u32::try_from(lines).unwrap_or(u32::MAX));
+                self.buffer.drain(..done);
+                self.searched = OVERLAP_BYTES;
+            }
+        }
+    }
+
+    /// Searches what is left. Answers the buffer and, when the file holds more than the detector lists, why.
+    pub(super) fn finish(mut self, out: &mut Vec<LayerObservation>) -> (Vec<u8>, Option<Gap>) {
+        if self.buffer.len() > self.searched {
+            self.search(out);
+        }
+        (self.buffer, self.gap)
+    }
+
+    fn search(&mut self, out: &mut Vec<LayerObservation>) {
+        let form = *self.form.get_or_insert_with(|| FileForm::of(&self.buffer));
+        let known = out.len();
+        let gap = self.detector.scan_file(self.path, &self.buffer, out);
+        self.gap = self.gap.take().or(gap);
+        let mut found = out.split_off(known);
+        found.retain(|observation| match &observation.kind {
+            ObservationKind::Secret(fact) => self.seen.insert((fact.rule.clone(), fact.fingerprint.clone())),
+            ObservationKind::Malware(_) | ObservationKind::FileHash(_) | ObservationKind::FileMode(_) => true,
+        });
+        for observation in &mut found {
+            let line = observation.place.line.filter(|_| form.is_text());
+            observation.place.line = line.map(|line| line.saturating_add(self.lines_before));
+        }
+        out.append(&mut found);
+    }
+}
