@@ -28,6 +28,8 @@ pub(crate) enum Command {
     Feeds(FeedsArguments),
     /// Connect registries to a running server.
     Registry(RegistryArguments),
+    /// Check a policy file.
+    Policy(PolicyArguments),
     /// Say why a package is affected by a vulnerability, or why not.
     Explain(ExplainArguments),
     /// A self-contained tour: a sample registry, the real pipeline, the web page.
@@ -319,6 +321,22 @@ pub(crate) struct RegistryAddArguments {
     /// Not those that fit; may be repeated.
     #[arg(long, value_name = "GLOB")]
     pub(crate) exclude: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PolicyArguments {
+    #[command(subcommand)]
+    pub(crate) action: PolicyAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PolicyAction {
+    /// Say whether a file can be used with `scan --policy` and on the policies page.
+    Check {
+        /// The file, TOML.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
 }
 
 #[derive(Debug, Args)]

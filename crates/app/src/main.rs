@@ -49,6 +49,7 @@ async fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Agent(arguments) => command::agent::run(arguments).await,
         Command::Feeds(arguments) => command::feeds::run(arguments).await,
         Command::Registry(arguments) => command::registry::run(arguments).await,
+        Command::Policy(arguments) => command::policy::run(&arguments),
         Command::Explain(arguments) => command::explain::run(&arguments),
         Command::Demo(arguments) => demo::run(arguments).await,
     }

@@ -20,6 +20,9 @@ pub struct Selection {
 /// The longest look back that `days_modified` accepts.
 pub const DAYS_MAX: u32 = 90;
 
+/// Every reason of the initial scan names it.
+const INITIAL_SCAN: &str = "the initial scan";
+
 const OUTSIDE_SCOPE: &str = "outside the include and exclude patterns";
 
 impl Selection {
@@ -66,7 +69,8 @@ impl Selection {
         }
         if let Some(known) = tag.known.filter(|known| known.digest == tag.digest) {
             match &known.why_not {
-                Some(why) if !known.wanted && why != OUTSIDE_SCOPE => return Err(why.clone()),
+                // What the initial scan left out stays out; patterns and counts may have been edited since.
+                Some(why) if !known.wanted && why.contains(INITIAL_SCAN) => return Err(why.clone()),
                 Some(_) | None if known.wanted => return Ok(()),
                 Some(_) | None => {}
             }

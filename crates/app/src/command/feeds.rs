@@ -116,7 +116,7 @@ fn status(format: StatusFormat, intel: IntelArgument) -> Result<Exit> {
         }
         StatusFormat::Table => {
             anstream::println!("generation {generation}, {} feeds", feeds.len());
-            feeds.iter().for_each(|feed| status_line(feed));
+            feeds.iter().for_each(status_line);
             if feeds.is_empty() {
                 anstream::println!("nothing is loaded: `pratique feeds sync`, or `pratique feeds import --from DIR`");
             }

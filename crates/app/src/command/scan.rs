@@ -119,7 +119,8 @@ impl Chosen {
     }
 }
 
-fn read_policies(path: &Path) -> Result<PolicySet> {
+/// Reads a policy file.
+pub(crate) fn read_policies(path: &Path) -> Result<PolicySet> {
     let text =
         std::fs::read_to_string(path).with_context(|| format!("the policy file {} cannot be read", path.display()))?;
     policy::parse_policies(&text).with_context(|| format!("the policy file {} cannot be used", path.display()))

@@ -22,6 +22,7 @@ pub(crate) async fn run(arguments: ServeArguments) -> Result<Exit> {
         tls: tls(&arguments),
         admin_token: std::env::var("PRATIQUE_ADMIN_TOKEN").ok().filter(|t| !t.is_empty()).map(SecretString::from),
         data: arguments.data.clone(),
+        deny_private: arguments.deny_private_addresses,
     };
     let server = Server::bind(options, Arc::clone(&engine)).await?;
     let scheme = if arguments.tls_certificate.is_some() { "https" } else { "http" };

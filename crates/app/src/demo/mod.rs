@@ -71,7 +71,13 @@ struct OpenPage {
 
 async fn open_page(arguments: &DemoArguments, engine: &Arc<Engine>, data: &std::path::Path) -> Result<OpenPage> {
     let given = std::env::var("PRATIQUE_ADMIN_TOKEN").ok().filter(|t| !t.is_empty()).map(SecretString::from);
-    let options = ServerOptions { listen: arguments.listen, tls: None, admin_token: given, data: data.to_owned() };
+    let options = ServerOptions {
+        listen: arguments.listen,
+        tls: None,
+        admin_token: given,
+        deny_private: false,
+        data: data.to_owned(),
+    };
     let server = Server::bind(options, Arc::clone(engine)).await?;
     let link = server.setup_link().unwrap_or_else(|| format!("http://{}/", server.address()));
     let stop = CancellationToken::new();

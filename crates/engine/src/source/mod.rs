@@ -71,7 +71,9 @@ fn split_tag(text: &str) -> (&str, Option<&str>) {
     if let Some((path, tag)) = cuts.clone().find(|(path, tag)| !tag.is_empty() && std::path::Path::new(path).exists()) {
         return (path, Some(tag));
     }
-    cuts.next_back().filter(|(_, tag)| model::reference::is_tag(tag)).map_or((text, None), |(path, tag)| (path, Some(tag)))
+    cuts.next_back()
+        .filter(|(_, tag)| model::reference::is_tag(tag))
+        .map_or((text, None), |(path, tag)| (path, Some(tag)))
 }
 
 impl fmt::Display for Source {

@@ -19,7 +19,8 @@ async fn scanned(registry: &FaultRegistry) -> (Office, Vec<(String, String, Vec<
     settled(&engine).await;
     let mut out = Vec::new();
     for view in office.store().images(&Scope::All, &ImageFilter::default(), &Page::first(100)).await.expect("images") {
-        let stored = office.store().inventory(&Scope::All, &view.digest, &[model::Reader::Server]).await.expect("a look");
+        let stored =
+            office.store().inventory(&Scope::All, &view.digest, &[model::Reader::Server]).await.expect("a look");
         let gaps = stored.map(|s| s.inventory.gaps.iter().map(|g| g.detail.clone()).collect()).unwrap_or_default();
         let reason = view.reason.clone().unwrap_or_default();
         out.push((view.references[0].repository.clone(), format!("{} {reason}", view.state.as_str()), gaps));
@@ -54,8 +55,20 @@ async fn a_configuration_that_names_another_layers_diff_id_reads_no_foreign_fact
     let liar = ImageBuilder::new().layer(dirty.clone()).claim_diff_id(0, clean.diff_id).build();
     registry.put("b-liar", "1", &liar);
     let (office, images) = scanned(&registry).await;
-    assert!(images[1].2.iter().any(|gap| gap.contains(&clean.diff_id.to_string()) && gap.contains(&dirty.diff_id.to_string())), "{:?}", images[1]);
-    let stored = office.store().inventory(&Scope::All, &liar.digest, &[model::Reader::Server]).await.expect("a look").expect("read");
+    assert!(
+        images[1]
+            .2
+            .iter()
+            .any(|gap| gap.contains(&clean.diff_id.to_string()) && gap.contains(&dirty.diff_id.to_string())),
+        "{:?}",
+        images[1]
+    );
+    let stored = office
+        .store()
+        .inventory(&Scope::All, &liar.digest, &[model::Reader::Server])
+        .await
+        .expect("a look")
+        .expect("read");
     assert_eq!(stored.inventory.layers[0].diff_id, dirty.diff_id, "the computed one");
     assert!(!stored.inventory.observations.is_empty(), "the liar's own bytes were read, and its secret found");
 }
@@ -64,14 +77,18 @@ async fn a_configuration_that_names_another_layers_diff_id_reads_no_foreign_fact
 async fn a_manifest_that_cannot_be_read_is_said_beside_its_tag() {
     let registry = FaultRegistry::start();
     registry.put("fine", "1", &image("fine"));
-    let digest = registry.put_manifest("broken", "{\"schemaVersion\":2,".into(), "application/vnd.oci.image.manifest.v1+json");
+    let digest =
+        registry.put_manifest("broken", "{\"schemaVersion\":2,".into(), "application/vnd.oci.image.manifest.v1+json");
     registry.point("broken", "1", digest);
-    let chart = ImageBuilder::new().artifact("application/vnd.cncf.helm.config.v1+json", "application/vnd.cncf.helm.config.v1+json").build();
+    let chart = ImageBuilder::new()
+        .artifact("application/vnd.cncf.helm.config.v1+json", "application/vnd.cncf.helm.config.v1+json")
+        .build();
     registry.put("chart", "1", &chart);
     let (office, images) = scanned(&registry).await;
     assert_eq!(images.iter().filter(|i| i.1.trim() == "scanned").count(), 1);
     let registry_id = office.store().registries(&Scope::All).await.expect("registries")[0].id;
-    let tags = office.store().tags(&Scope::All, registry_id, &TagFilter::default(), &Page::first(10)).await.expect("tags");
+    let tags =
+        office.store().tags(&Scope::All, registry_id, &TagFilter::default(), &Page::first(10)).await.expect("tags");
     let note = |name: &str| tags.iter().find(|t| t.repository == name).and_then(|t| t.note.clone()).unwrap_or_default();
     assert!(note("broken").contains("JSON"), "{:?}", note("broken"));
     assert!(note("chart").to_lowercase().contains("helm"), "{:?}", note("chart"));
@@ -121,11 +138,22 @@ async fn a_stale_lease_writes_nothing_and_is_counted() {
     settled(&engine).await;
     let before = office.store().stale_writes().await.expect("a count");
     let desk = engine.agent_desk("nobody", "agent:1".into());
-    let work = model::job::JobWork::Scan { registry: model::Id::new(1), repository: "team/app".into(), digest: Digest::from_bytes([1; 32]) };
-    let forged = model::job::Lease { job: model::Id::new(1), work, token: model::job::FencingToken(99), deadline: office.now(), attempts: 0 };
+    let work = model::job::JobWork::Scan {
+        registry: model::Id::new(1),
+        repository: "team/app".into(),
+        digest: Digest::from_bytes([1; 32]),
+    };
+    let forged = model::job::Lease {
+        job: model::Id::new(1),
+        work,
+        token: model::job::FencingToken(99),
+        deadline: office.now(),
+        attempts: 0,
+    };
     let refused = desk.complete_scan(&forged, &[]).await.expect_err("refused");
     assert_eq!(refused.kind, engine::ErrorKind::StaleLease);
-    let late = office.store().finish(&forged, &store::types::JobOutcome::Done, office.now()).await.expect_err("refused");
+    let late =
+        office.store().finish(&forged, &store::types::JobOutcome::Done, office.now()).await.expect_err("refused");
     assert_eq!(late.kind, store::ErrorKind::StaleLease);
     assert!(office.store().stale_writes().await.expect("a count") > before);
     engine.stop().await;

@@ -39,7 +39,8 @@ impl Office {
     /// Imports documents as another process would.
     pub fn import(&self, documents: &[(&str, String)]) {
         let folder = store::intel_folder::IntelFolder::open(&self.intel()).expect("a folder");
-        let owned: Vec<(String, Vec<u8>)> = documents.iter().map(|(name, text)| ((*name).to_owned(), text.clone().into_bytes())).collect();
+        let owned: Vec<(String, Vec<u8>)> =
+            documents.iter().map(|(name, text)| ((*name).to_owned(), text.clone().into_bytes())).collect();
         let imported = import_documents(&folder, &owned, self.now()).expect("imported");
         assert!(imported.failed.is_empty() && imported.unrecognised.is_empty(), "{imported:?}");
     }
@@ -72,7 +73,12 @@ impl Office {
     }
 
     /// Adds a registry that is discovered once and then never again by schedule.
-    pub async fn add_registry(&self, engine: &Engine, host: &str, change: impl FnOnce(&mut RegistryConfig)) -> Id<model::id::kind::Registry> {
+    pub async fn add_registry(
+        &self,
+        engine: &Engine,
+        host: &str,
+        change: impl FnOnce(&mut RegistryConfig),
+    ) -> Id<model::id::kind::Registry> {
         let mut config = RegistryConfig {
             name: "test".into(),
             kind: RegistryKind::DockerV2,
