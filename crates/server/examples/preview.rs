@@ -15,7 +15,9 @@ use std::time::Duration;
 use store::intel_folder::IntelFolder;
 use store::traits::{Access as _, Intents as _, Registries as _};
 use store::{DiskSpool, MasterKey, SqliteStore};
-use testkit::packages::{ApkPackage, DpkgPackage, apk_installed, dpkg_status, node_package, os_release, python_metadata};
+use testkit::packages::{
+    ApkPackage, DpkgPackage, apk_installed, dpkg_status, node_package, os_release, python_metadata,
+};
 use testkit::{BuiltImage, BuiltIndex, BuiltLayer, FaultRegistry, ImageBuilder, LayerBuilder, data};
 use tokio_util::sync::CancellationToken;
 
@@ -124,7 +126,10 @@ fn storefront(revision: &str) -> BuiltImage {
     let source = LayerBuilder::new()
         .instruction("COPY . /app # buildkit")
         .file("app/server.js", format!("// {revision}\n"))
-        .file("app/.env", format!("API_BASE=https://api.example.org\nAWS_ACCESS_KEY_ID={}{}\n", "AKIA", "4QZX7N2PLD5RTVWM"))
+        .file(
+            "app/.env",
+            format!("API_BASE=https://api.example.org\nAWS_ACCESS_KEY_ID={}{}\n", "AKIA", "4QZX7N2PLD5RTVWM"),
+        )
         .build();
     let builder = ImageBuilder::new().layer(alpine_310()).layer(modules).layer(source);
     builder.empty_step("CMD [\"node\" \"server.js\"]").created("2026-11-02T08:30:00Z").user("root").build()
@@ -137,17 +142,26 @@ fn payments() -> BuiltImage {
         .file("usr/lib/python3/dist-packages/requests-2.19.0.dist-info/METADATA", python_metadata("requests", "2.19.0"))
         .file("usr/lib/python3/dist-packages/PyYAML-5.1.dist-info/METADATA", python_metadata("PyYAML", "5.1"))
         .build();
-    let key = format!("-----BEGIN {} PRIVATE KEY-----\n{}\n-----END {0} PRIVATE KEY-----\n", "EC", "MHcCAQEEIBkg4LVWM9nuwNSk3yByxZpYRTBnVJk5GkMDvHZ1s0XoAoGCCqGSM49");
-    let secret = LayerBuilder::new().instruction("COPY deploy/ /srv/deploy/ # buildkit").file("srv/deploy/signing.pem", key).build();
+    let key = format!("[deploy]\naws_access_key_id = {}{}\n", "AKIA", "2XJH7QMRW4TZPLKD");
+    let secret = LayerBuilder::new()
+        .instruction("COPY deploy/ /srv/deploy/ # buildkit")
+        .file("srv/deploy/credentials", key)
+        .build();
     let removed = LayerBuilder::new().instruction("RUN rm -rf /srv/deploy # buildkit").whiteout("srv/deploy").build();
     let builder = ImageBuilder::new().layer(debian_12()).layer(python).layer(secret).layer(removed);
     builder.env("DATABASE_PASSWORD=hunter2-hunter2-hunter2").created("2026-11-18T16:05:00Z").build()
 }
 
 fn reporting() -> BuiltImage {
-    let tools = LayerBuilder::new().instruction("COPY tools /usr/local/bin # buildkit").executable("usr/local/bin/refresh", DROPPER).build();
+    let tools = LayerBuilder::new()
+        .instruction("COPY tools /usr/local/bin # buildkit")
+        .executable("usr/local/bin/refresh", DROPPER)
+        .build();
     let eicar = ["X5O!P%@AP[4\\PZX54(P^)7CC)7}$", "EICAR-STANDARD-ANTIVIRUS-TEST-FILE", "!$H+H*"].concat();
-    let sample = LayerBuilder::new().instruction("COPY testdata /opt/testdata # buildkit").file("opt/testdata/eicar.com", eicar).build();
+    let sample = LayerBuilder::new()
+        .instruction("COPY testdata /opt/testdata # buildkit")
+        .file("opt/testdata/eicar.com", eicar)
+        .build();
     ImageBuilder::new().layer(debian_12()).layer(tools).layer(sample).user("10001").build()
 }
 
@@ -171,12 +185,17 @@ fn sample_registry() -> Arc<FaultRegistry> {
     registry.put("legacy/broken", "1", &broken);
     registry.delete_blob(broken.layers[0].digest);
     let images = [("3.20.3", "x86_64"), ("3.20.3", "aarch64")];
-    let images: Vec<BuiltImage> = images.iter().filter_map(|(v, a)| testkit::image::alpine(v, a)).map(|b| b.build()).collect();
+    let images: Vec<BuiltImage> =
+        images.iter().filter_map(|(v, a)| testkit::image::alpine(v, a)).map(|b| b.build()).collect();
     if !images.is_empty() {
         registry.put_index("platform/alpine", "3.20", &BuiltIndex::over(images));
     }
     let chart = ImageBuilder::new().layer(LayerBuilder::files(&[("Chart.yaml", "name: shop")]).build());
-    registry.put("platform/charts", "0.3.1", &chart.artifact("application/vnd.cncf.helm.config.v1+json", "application/vnd.cncf.helm.chart").build());
+    registry.put(
+        "platform/charts",
+        "0.3.1",
+        &chart.artifact("application/vnd.cncf.helm.config.v1+json", "application/vnd.cncf.helm.chart").build(),
+    );
     Arc::new(registry)
 }
 
@@ -187,6 +206,9 @@ async fn move_a_tag(registry: Arc<FaultRegistry>, engine: Arc<Engine>) {
     let _ = engine.discover_now(model::Id::new(1)).await;
     tokio::time::sleep(Duration::from_secs(6)).await;
     engine.evaluate_because(engine::task::evaluate::Cause::Asked("preview".to_owned()));
+    // The registry answers as long as it is held.
+    std::future::pending::<()>().await;
+    drop(registry);
 }
 
 fn config(name: &str, url: &str) -> RegistryConfig {
@@ -222,7 +244,9 @@ async fn settings(store: &SqliteStore, registry: &FaultRegistry) {
     };
     add(&factory).await;
     add(&RegistryConfig { enabled: false, ..config("archive", "127.0.0.1:9") }).await;
-    for (name, group, mode) in [("press-hall-1", "factory", ScanMode::Broker), ("aws-eu-1", "aws-eu", ScanMode::Outpost)] {
+    for (name, group, mode) in
+        [("press-hall-1", "factory", ScanMode::Broker), ("aws-eu-1", "aws-eu", ScanMode::Outpost)]
+    {
         let agent = store::types::NewAgent {
             name: name.into(),
             group: group.into(),

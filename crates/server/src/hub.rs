@@ -84,7 +84,8 @@ pub(crate) async fn call(
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Answer<Json<AgentResponse>> {
-    let unknown = || Problem::new(StatusCode::UNAUTHORIZED, "Unknown agent", "the agent's secret is unknown: join again");
+    let unknown =
+        || Problem::new(StatusCode::UNAUTHORIZED, "Unknown agent", "the agent's secret is unknown: join again");
     let secret = bearer(&headers).ok_or_else(unknown)?;
     let agent = state.store().agent_by_secret(&secret, state.now()).await?.ok_or_else(unknown)?;
     let body = body.map_err(|rejection| from_bytes_rejection(&rejection))?;

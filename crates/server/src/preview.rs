@@ -34,7 +34,9 @@ const TIME_MAX: Duration = Duration::from_secs(40);
 /// 409 for a brokered registry, which only its agents reach; 422 when the registry cannot be listed.
 pub(crate) async fn preview(state: &Shared, registry: &Registry) -> Answer<PreviewResult> {
     if registry.config.scan_mode == ScanMode::Broker {
-        return Err(Problem::conflict("only the agents of its group reach this registry: its discovery shows what is there"));
+        return Err(Problem::conflict(
+            "only the agents of its group reach this registry: its discovery shows what is there",
+        ));
     }
     let credentials = state.store().credentials(registry.id).await?;
     let mut look = Look {

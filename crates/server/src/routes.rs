@@ -5,9 +5,7 @@
 
 use crate::api::{agents, events, images, intelligence, intents, issues, openapi, operations, registries, tokens};
 use crate::auth::guard;
-use crate::limits::{
-    AGENT_TIMEOUT, BODY_BYTES_MAX, IMPORT_TIMEOUT, POLICY_BYTES_MAX, PROBE_TIMEOUT, REQUEST_TIMEOUT,
-};
+use crate::limits::{AGENT_TIMEOUT, BODY_BYTES_MAX, IMPORT_TIMEOUT, POLICY_BYTES_MAX, PROBE_TIMEOUT, REQUEST_TIMEOUT};
 use crate::page;
 use crate::problem::Problem;
 use crate::respond::{dress, limit_time};
@@ -190,6 +188,7 @@ fn pages(table: &mut Table) {
     table.add(("GET", "/registries/new"), rule, ORDINARY, page::registry_form::empty);
     table.add(("GET", "/registries/{id}"), look, ORDINARY, page::tree::show);
     table.add(("GET", "/registries/{id}/progress"), look, ORDINARY, page::tree::progress);
+    table.add(("GET", "/registries/{id}/list"), look, ORDINARY, page::tree::list);
     table.add(("GET", "/registries/{id}/branch"), look, ORDINARY, page::tree::branch);
     table.add(("GET", "/registries/{id}/edit"), rule, ORDINARY, page::registry_form::edit);
     table.add(("POST", "/registries/{id}/edit"), rule, PROBE, page::registry_form::save);

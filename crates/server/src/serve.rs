@@ -95,7 +95,11 @@ impl Server {
         let scheme = if self.tls.is_some() { "https" } else { "http" };
         let mut address = self.address;
         if address.ip().is_unspecified() {
-            address.set_ip(if address.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() });
+            address.set_ip(if address.is_ipv4() {
+                [127, 0, 0, 1].into()
+            } else {
+                std::net::Ipv6Addr::LOCALHOST.into()
+            });
         }
         format!("{scheme}://{address}")
     }
@@ -129,7 +133,8 @@ impl Server {
                 },
                 () = stop.cancelled() => break,
             };
-            let connection = Connection { router: router.clone(), tls: self.tls.clone(), stop: self.stop.clone(), peer };
+            let connection =
+                Connection { router: router.clone(), tls: self.tls.clone(), stop: self.stop.clone(), peer };
             tracker.spawn(async move {
                 connection.run(socket).await;
                 drop(slot);

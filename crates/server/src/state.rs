@@ -1,9 +1,9 @@
 //! What every handler can reach.
 
+use crate::api::intelligence::Synced;
 use crate::auth::limiter::Limiter;
 use crate::auth::session::Sessions;
 use crate::auth::setup::Setup;
-use crate::api::intelligence::Synced;
 use crate::page::gaps::Remembered;
 use engine::service::Engine;
 use model::Timestamp;

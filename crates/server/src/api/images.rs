@@ -16,7 +16,7 @@ use model::{Detector, Digest, FindingKind, Gap, ImageInventory, Scope, Severity}
 use policy::{ControlState, Show};
 use report::api::{
     CausingFinding, ComplianceBody, ComplianceScoreBody, FindingBody, GapBody, ImageBody, ImageCountsBody,
-    ImageGapBody, IndexBody, IndexMember, LayerBody, Page, PackageBody, ReferenceBody, ScannerBody,
+    ImageGapBody, IndexBody, IndexMember, LayerBody, PackageBody, Page, ReferenceBody, ScannerBody,
 };
 use report::{ScanInput, ScanReport, Statistics};
 use serde::Deserialize;
@@ -49,7 +49,10 @@ pub(crate) const STATES: &str = "pending, scanning, scanned, partial, failed";
 /// Core images, by digest.
 #[utoipa::path(get, path = "/api/v1/images", tag = "images", operation_id = "listImages", params(ImageQuery),
     responses((status = 200, body = Page<ImageBody>), (status = 400, description = "a filter cannot be read", body = report::api::Problem)))]
-pub(crate) async fn list(State(state): State<Shared>, Params(query): Params<ImageQuery>) -> Answer<Json<Page<ImageBody>>> {
+pub(crate) async fn list(
+    State(state): State<Shared>,
+    Params(query): Params<ImageQuery>,
+) -> Answer<Json<Page<ImageBody>>> {
     let asked = asked(query.limit, query.cursor)?;
     let filter = ImageFilter {
         registry: registry_id(&state, query.registry.as_deref()).await?,
@@ -240,9 +243,13 @@ pub(crate) struct GapQuery {
 /// What could not be seen, image by image. A page may be empty and still have a next one.
 #[utoipa::path(get, path = "/api/v1/gaps", tag = "images", operation_id = "listGaps", params(GapQuery),
     responses((status = 200, body = Page<ImageGapBody>)))]
-pub(crate) async fn all_gaps(State(state): State<Shared>, Params(query): Params<GapQuery>) -> Answer<Json<Page<ImageGapBody>>> {
+pub(crate) async fn all_gaps(
+    State(state): State<Shared>,
+    Params(query): Params<GapQuery>,
+) -> Answer<Json<Page<ImageGapBody>>> {
     let asked = asked(query.limit, query.cursor)?;
-    let filter = ImageFilter { registry: registry_id(&state, query.registry.as_deref()).await?, ..ImageFilter::default() };
+    let filter =
+        ImageFilter { registry: registry_id(&state, query.registry.as_deref()).await?, ..ImageFilter::default() };
     let rows = state.store().images(&Scope::All, &filter, &asked.page).await?;
     let page = Page::cut(rows, asked.rows, |row| row.digest.to_string());
     let mut items = Vec::new();
@@ -250,7 +257,8 @@ pub(crate) async fn all_gaps(State(state): State<Shared>, Params(query): Params<
         let readers = facts::readers(&state, &view).await?;
         let facts = facts::of_view(&state, view, &readers, Show::Open).await?;
         let image = facts.view.digest.to_string();
-        items.extend(facts.judged.gaps.iter().map(|gap| ImageGapBody { image: image.clone(), gap: GapBody::from(gap) }));
+        items
+            .extend(facts.judged.gaps.iter().map(|gap| ImageGapBody { image: image.clone(), gap: GapBody::from(gap) }));
     }
     Ok(Json(Page { items, next: page.next }))
 }
@@ -324,13 +332,22 @@ pub(crate) async fn compliance_scores(state: &Shared, filter: &ImageFilter) -> A
     Ok(scores.into_values().collect())
 }
 
-fn score(facts: &ImageFacts, filter: &ImageFilter, scores: &mut BTreeMap<(String, String, String), ComplianceScoreBody>) {
+fn score(
+    facts: &ImageFacts,
+    filter: &ImageFilter,
+    scores: &mut BTreeMap<(String, String, String), ComplianceScoreBody>,
+) {
     let fits = |reference: &&store::types::ImageReference| {
         filter.registry.is_none_or(|id| reference.registry == id)
             && filter.repository.as_ref().is_none_or(|name| reference.repository == *name)
     };
-    let mut places: Vec<(&str, &str)> = facts.view.references.iter().filter(fits)
-        .map(|reference| (reference.registry_name.as_str(), reference.repository.as_str())).collect();
+    let mut places: Vec<(&str, &str)> = facts
+        .view
+        .references
+        .iter()
+        .filter(fits)
+        .map(|reference| (reference.registry_name.as_str(), reference.repository.as_str()))
+        .collect();
     places.sort_unstable();
     places.dedup();
     for (registry, repository) in places {

@@ -79,7 +79,8 @@ impl Upload {
     /// When the data folder cannot be written.
     pub(crate) async fn new(state: &Shared, name: Option<&str>) -> Answer<Self> {
         tokio::fs::create_dir_all(&state.uploads).await.map_err(Problem::internal)?;
-        let folder = tempfile::Builder::new().prefix("import-").tempdir_in(&state.uploads).map_err(Problem::internal)?;
+        let folder =
+            tempfile::Builder::new().prefix("import-").tempdir_in(&state.uploads).map_err(Problem::internal)?;
         let path = folder.path().join(file_name(name.unwrap_or_default()));
         Ok(Self { folder, path })
     }
@@ -98,7 +99,9 @@ impl Upload {
             let chunk = chunk.map_err(|error| Problem::bad_request(format!("the upload was cut off: {error}")))?;
             written += chunk.len() as u64;
             if written > IMPORT_BYTES_MAX {
-                return Err(Problem::too_large("an import has at most 2 GiB: use `pratique feeds import` on the server"));
+                return Err(Problem::too_large(
+                    "an import has at most 2 GiB: use `pratique feeds import` on the server",
+                ));
             }
             file.write_all(&chunk).await.map_err(Problem::internal)?;
         }

@@ -101,7 +101,11 @@ pub(crate) async fn except(state: &Shared, exception: &Exception, by: &str) -> A
 #[utoipa::path(delete, path = "/api/v1/exceptions/{id}", tag = "policies", operation_id = "deleteException",
     params(("id" = i64, Path)),
     responses((status = 204, description = "removed"), (status = 404, description = "there is none", body = report::api::Problem)))]
-pub(crate) async fn delete_exception(State(state): State<Shared>, Who(who): Who, At(id): At<i64>) -> Answer<StatusCode> {
+pub(crate) async fn delete_exception(
+    State(state): State<Shared>,
+    Who(who): Who,
+    At(id): At<i64>,
+) -> Answer<StatusCode> {
     remove_exception(&state, id, &who.name).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -54,10 +54,7 @@ pub(crate) fn word<T: serde::de::DeserializeOwned>(name: &str, text: Option<&str
 ///
 /// # Errors
 /// 404 when there is none.
-pub(crate) async fn registry_id(
-    state: &Shared,
-    text: Option<&str>,
-) -> Answer<Option<Id<model::id::kind::Registry>>> {
+pub(crate) async fn registry_id(state: &Shared, text: Option<&str>) -> Answer<Option<Id<model::id::kind::Registry>>> {
     let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(None) };
     let rows = state.store().registries(&Scope::All).await?;
     let by_name = rows.iter().find(|row| row.config.name == text);
@@ -74,7 +71,10 @@ pub(crate) const KINDS: &str =
 /// Issues: open ones first, worst first, oldest first.
 #[utoipa::path(get, path = "/api/v1/issues", tag = "issues", operation_id = "listIssues", params(IssueQuery),
     responses((status = 200, body = Page<IssueBody>), (status = 400, description = "a filter cannot be read", body = report::api::Problem)))]
-pub(crate) async fn list(State(state): State<Shared>, Params(query): Params<IssueQuery>) -> Answer<Json<Page<IssueBody>>> {
+pub(crate) async fn list(
+    State(state): State<Shared>,
+    Params(query): Params<IssueQuery>,
+) -> Answer<Json<Page<IssueBody>>> {
     let asked = asked(query.limit, query.cursor)?;
     let digest = query.digest.as_deref().map(str::parse::<Digest>).transpose();
     let filter = IssueFilter {

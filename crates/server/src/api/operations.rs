@@ -114,7 +114,10 @@ pub(crate) async fn evaluate(State(state): State<Shared>, Who(who): Who) -> (Sta
 /// The audit log, newest first.
 #[utoipa::path(get, path = "/api/v1/audit", tag = "operations", operation_id = "listAudit", params(Paging),
     responses((status = 200, body = Page<AuditBody>)))]
-pub(crate) async fn audit(State(state): State<Shared>, Params(paging): Params<Paging>) -> Answer<Json<Page<AuditBody>>> {
+pub(crate) async fn audit(
+    State(state): State<Shared>,
+    Params(paging): Params<Paging>,
+) -> Answer<Json<Page<AuditBody>>> {
     let asked = paging.asked()?;
     let rows = state.store().audit_log(&Scope::All, &asked.page).await?;
     let page = Page::cut(rows, asked.rows, |row| row.id.to_string());

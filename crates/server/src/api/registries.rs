@@ -224,7 +224,8 @@ fn tag_body(row: TagView) -> TagBody {
         digest: image.digest.to_string(),
         state: image.state.as_str().to_owned(),
     };
-    let moved = |step: store::types::TagMove| TagMoveBody { digest: step.digest.to_string(), from: step.from, to: step.to };
+    let moved =
+        |step: store::types::TagMove| TagMoveBody { digest: step.digest.to_string(), from: step.from, to: step.to };
     TagBody {
         repository: row.repository,
         tag: row.tag,

@@ -123,8 +123,7 @@ impl Cookie {
     /// Sets it for some seconds; 0 takes it away. `value` is one of our own secrets, so it needs no quoting.
     pub(crate) fn set(self, value: &str, seconds: i64, tls: bool) -> HeaderValue {
         let secure = if tls { "; Secure" } else { "" };
-        let text =
-            format!("{}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}", self.name(tls));
+        let text = format!("{}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}", self.name(tls));
         HeaderValue::from_str(&text).expect("base64url and digits make a header value")
     }
 }

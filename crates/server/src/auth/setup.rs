@@ -67,7 +67,8 @@ impl Setup {
 async fn bootstrap(store: &dyn Store, token: &SecretString, now: Timestamp) -> Result<()> {
     let text = token.expose_secret();
     if text.chars().count() < BOOTSTRAP_CHARS_MIN {
-        let what = format!("the administrator token has fewer than {BOOTSTRAP_CHARS_MIN} characters: choose a longer one");
+        let what =
+            format!("the administrator token has fewer than {BOOTSTRAP_CHARS_MIN} characters: choose a longer one");
         return Err(Error::new(ErrorKind::Malformed, what));
     }
     if store.token(&hash(text), now).await?.is_some() {

@@ -64,9 +64,10 @@ fn fix(act: &Act, group: &Group<'_>) -> Fix {
     let mut exploited = false;
     for issue in &group.issues {
         severities[severity_rank(issue.desired.severity)] += 1;
+        let malware = issue.desired.kind == FindingKind::Malware;
         let kev = issue.desired.finding.vulnerability.as_ref().is_some_and(|detail| detail.kev.is_some());
         exploited |= kev;
-        weight += risk(issue.desired.severity) * if kev { 3 } else { 1 };
+        weight += risk(issue.desired.severity) * if kev || malware { 3 } else { 1 };
     }
     let worst = group.issues.iter().max_by_key(|issue| (issue.desired.severity, std::cmp::Reverse(issue.id)));
     Fix {
@@ -80,13 +81,14 @@ fn fix(act: &Act, group: &Group<'_>) -> Fix {
     }
 }
 
-/// One critical issue outweighs three high ones, and so on; what nobody rated could be anything.
+/// A heap of small issues does not outweigh a critical one. What nobody rated could be anything, and mostly is little.
 const fn risk(severity: Severity) -> u64 {
     match severity {
-        Severity::Critical => 100,
-        Severity::High => 30,
-        Severity::Unknown | Severity::Medium => 8,
-        Severity::Low => 2,
+        Severity::Critical => 1000,
+        Severity::High => 250,
+        Severity::Medium => 40,
+        Severity::Low => 8,
+        Severity::Unknown => 3,
         Severity::Negligible => 1,
     }
 }
@@ -100,6 +102,9 @@ fn title(act: &Act, group: &Group<'_>) -> String {
             }
             None => format!("Replace {name}: no fixed version is known"),
         },
+        Act::Remove { kind: FindingKind::UntrustedImage, .. } if group.issues.len() > 1 => {
+            "Replace images that are not trusted, or trust them".to_owned()
+        }
         Act::Remove { .. } => {
             let finding = group.issues.first().map(|issue| &issue.desired.finding);
             finding.map(|finding| finding.title.clone()).unwrap_or_default()
@@ -129,7 +134,7 @@ fn detail(act: &Act, group: &Group<'_>) -> String {
         .collect();
     let place = match (places.first(), places.len()) {
         (Some(place), 1) => place.clone(),
-        (Some(place), more) => format!("{place} and {} more", super::show::counted(more as u64 - 1, "repository")),
+        (Some(place), more) => format!("{place} and {} more", more - 1),
         (None, _) => String::new(),
     };
     let what = match act {
@@ -214,7 +219,7 @@ mod tests {
         assert_eq!(found[0].title, "Upgrade openssl to 1.10-r0", "1.10 is newer than 1.9");
         assert_eq!(found[0].issues, 2);
         assert!(found[0].detail.contains("alpine 3.10"), "{}", found[0].detail);
-        assert!(found[0].detail.contains("1 repository"), "{}", found[0].detail);
+        assert!(found[0].detail.contains("and 1 more"), "{}", found[0].detail);
         assert_eq!(found[1].title, "title of aws-key");
     }
 }

@@ -84,6 +84,8 @@ struct ImagePage {
     gaps: Vec<Gap>,
     /// What to say when there is nothing in this tab.
     nothing: Nothing,
+    /// Packages that were compared with nothing: shown above the vulnerabilities that there are.
+    uncompared: Vec<String>,
     cut: bool,
 }
 
@@ -181,6 +183,7 @@ fn image(state: &Shared, visitor: &Visitor, facts: ImageFacts, query: Query) -> 
         packages_of,
         layers,
         controls: judged.controls.into_iter().map(control_row).collect(),
+        uncompared: judged.gaps.iter().filter(|gap| blinds_matching(gap)).map(|gap| gap.detail.clone()).collect(),
         gaps: judged.gaps,
         nothing,
         cut,
@@ -231,6 +234,15 @@ fn is_unseen(scanners: &[ScannerBody], name: &str) -> bool {
     scanners.iter().any(|scanner| scanner.name == name && scanner.state == "not-run")
 }
 
+/// Does a gap keep packages from being compared with advisories?
+const fn blinds_matching(gap: &Gap) -> bool {
+    use model::GapReason;
+    matches!(
+        gap.reason,
+        GapReason::NoAdvisories | GapReason::StaleFeed | GapReason::UnknownOs | GapReason::UnsupportedOs
+    )
+}
+
 /// Why a tab is empty. Only a scanner that saw everything found nothing.
 fn nothing(
     view: &ImageView,
@@ -251,20 +263,22 @@ fn nothing(
     let unseen = scanners.iter().find(|s| s.name == scanner && s.state == "partial");
     if let Some(unseen) = unseen {
         let gaps = super::show::counted(unseen.gaps, "gap");
-        return blind("Nothing found in what could be seen", format!("This is no clean result: see the {gaps} of this scanner."));
+        return blind(
+            "Nothing found in what could be seen",
+            format!("This is no clean result: see the {gaps} of this scanner."),
+        );
     }
-    let advisories = |gap: &&Gap| {
-        matches!(gap.reason, model::GapReason::NoAdvisories | model::GapReason::StaleFeed | model::GapReason::UnknownOs | model::GapReason::UnsupportedOs)
-    };
     if tab == "vulnerabilities"
-        && let Some(gap) = gaps.iter().find(advisories)
+        && let Some(gap) = gaps.iter().find(|gap| blinds_matching(gap))
     {
         return blind("No vulnerabilities can be told", format!("This is no clean result: {}.", gap.detail));
     }
     let (title, text) = match tab {
         "vulnerabilities" => ("No known vulnerabilities", "Every package was compared with the advisories in force."),
         "secrets" => ("No secrets found", "Every layer, the environment, labels and history were searched."),
-        "malware" => ("No malware found", "Every executable and script was compared with signatures and lists of bad files."),
+        "malware" => {
+            ("No malware found", "Every executable and script was compared with signatures and lists of bad files.")
+        }
         "configuration" => ("Nothing to object to", "Every check of the configuration passed."),
         "packages" => ("No packages", "No package database or manifest lies in this image."),
         "compliance" => ("No controls", "No standard is loaded."),

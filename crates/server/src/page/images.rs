@@ -11,11 +11,11 @@ use crate::respond::Params;
 use crate::state::Shared;
 use askama::Template;
 use axum::extract::State;
+use model::Scope;
 use model::job::ImageState;
 use model::registry::Registry;
-use model::Scope;
 use serde::Deserialize;
-use store::types::{ImageFilter, ImageView, Page};
+use store::types::{ImageCounters, ImageFilter, ImageView, Page};
 
 /// Images of one page.
 const ROWS: u32 = 50;
@@ -90,4 +90,9 @@ async fn images(state: &Shared, visitor: &Visitor, query: Query) -> Answer<Image
         rows: page.items,
         query,
     })
+}
+
+/// Zeroes stand there before the first judgement too: they are not shown as a result.
+pub(crate) fn is_uncounted(image: &ImageView) -> bool {
+    image.counters == ImageCounters::default()
 }

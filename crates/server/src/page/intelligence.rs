@@ -14,7 +14,7 @@ use axum::extract::multipart::Field;
 use axum::extract::{Multipart, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use intel::FeedMeta;
+use intel::{FeedKind, FeedMeta};
 use report::api::ImportBody;
 
 /// A feed in the list.
@@ -55,6 +55,11 @@ pub(crate) async fn show(State(state): State<Shared>, visitor: Visitor) -> PageR
 }
 
 fn covers(meta: &FeedMeta) -> String {
+    match meta.kind {
+        FeedKind::Kev => return "vulnerabilities that are exploited".to_owned(),
+        FeedKind::Hashes => return "files, by digest".to_owned(),
+        FeedKind::Osv | FeedKind::Secdb | FeedKind::DebianTracker => {}
+    }
     let names: Vec<String> = meta.releases.iter().take(RELEASES_SHOWN).map(|release| release.plain()).collect();
     match meta.releases.len().saturating_sub(RELEASES_SHOWN) {
         0 => names.join(", "),
@@ -117,7 +122,8 @@ fn told(body: &ImportBody) -> String {
     let feeds = super::show::counted(body.replaced.len() as u64, "feed");
     let mut text = format!("Imported {feeds}: {}.", super::show::cut(&body.replaced.join(", "), 300));
     if !body.failed.is_empty() {
-        let reasons: Vec<String> = body.failed.iter().take(3).map(|f| format!("{}: {}", f.document, f.reason)).collect();
+        let reasons: Vec<String> =
+            body.failed.iter().take(3).map(|f| format!("{}: {}", f.document, f.reason)).collect();
         text.push_str(&format!(" Could not be read: {}.", reasons.join("; ")));
     }
     if !body.unrecognised.is_empty() {

@@ -13,6 +13,7 @@ use axum::http::StatusCode;
 use axum::response::IntoResponse as _;
 use model::policy::{Action, Conditions, Policy, PolicyScope, PolicySet};
 use serde::Deserialize;
+use toml::{Table, Value};
 
 /// A policy in the list.
 struct Row {
@@ -50,13 +51,30 @@ fn page(state: &Shared, visitor: &Visitor, set: PolicySet, text: String, wrong: 
     }
 }
 
-/// The document as people edit it: without the revision, which the form carries.
+/// The document as people edit it: without the revision, which the form carries, and without what is left at its default.
 fn document(set: &PolicySet) -> Answer<String> {
-    #[derive(serde::Serialize)]
-    struct Document<'a> {
-        policies: &'a [Policy],
+    let mut policies = Vec::with_capacity(set.policies.len());
+    for policy in &set.policies {
+        let mut table = Table::try_from(policy).map_err(Problem::internal)?;
+        prune(&mut table);
+        policies.push(Value::Table(table));
     }
-    toml::to_string_pretty(&Document { policies: &set.policies }).map_err(Problem::internal)
+    let document = Table::from_iter([("policies".to_owned(), Value::Array(policies))]);
+    toml::to_string_pretty(&document).map_err(Problem::internal)
+}
+
+/// Takes out what reads back the same when it is absent. `trusted` says something even when it is empty.
+fn prune(table: &mut Table) {
+    if table.get("enabled") == Some(&Value::Boolean(true)) {
+        table.remove("enabled");
+    }
+    for key in ["scope", "conditions", "trusted"] {
+        let Some(Value::Table(part)) = table.get_mut(key) else { continue };
+        part.retain(|_, value| value.as_array().is_none_or(|list| !list.is_empty()));
+        if part.is_empty() && key != "trusted" {
+            table.remove(key);
+        }
+    }
 }
 
 fn row(policy: Policy) -> Row {
@@ -88,7 +106,9 @@ fn conditions(policy: &Policy) -> String {
     parts.extend(epss_at_least.map(|score| format!("EPSS {score} or more")));
     parts.extend(kev.map(|kev| yes(kev, "known exploited", "not known exploited")));
     parts.extend(fix_available.map(|fix| yes(fix, "with a fix", "without a fix")));
-    for (word, list) in [("packages", packages), ("vulnerabilities", vulnerabilities), ("paths", paths), ("rules", rules)] {
+    for (word, list) in
+        [("packages", packages), ("vulnerabilities", vulnerabilities), ("paths", paths), ("rules", rules)]
+    {
         if !list.is_empty() {
             parts.push(format!("{word} {}", super::show::cut(&list.join(", "), 120)));
         }
@@ -147,7 +167,8 @@ async fn try_save(state: &Shared, visitor: &Visitor, form: &PolicyForm) -> Answe
     set.revision = form.revision;
     replace(state, set, &visitor.principal.name).await.map_err(|problem| {
         if problem.status == StatusCode::CONFLICT {
-            let detail = "somebody else saved the policies meanwhile: compare your text with the list above, then save again";
+            let detail =
+                "somebody else saved the policies meanwhile: compare your text with the list above, then save again";
             return Problem::conflict(detail);
         }
         problem

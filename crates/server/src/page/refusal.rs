@@ -9,14 +9,17 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
 /// An error page.
-pub(crate) struct Refusal {
-    status: StatusCode,
-    response: Response,
+pub(crate) struct Refusal(Box<Response>);
+
+impl Refusal {
+    fn new(status: StatusCode, page: Response) -> Self {
+        Self(Box::new((status, page).into_response()))
+    }
 }
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        (self.status, self.response).into_response()
+        *self.0
     }
 }
 
@@ -37,12 +40,12 @@ struct PlainPage<'a> {
 /// With the frame of the visitor around it.
 pub(crate) fn page(state: &Shared, visitor: &Visitor, problem: &Problem) -> Refusal {
     let frame = Frame::new(state, visitor, problem.title, Section::None);
-    Refusal { status: problem.status, response: render(&RefusalPage { frame, problem }) }
+    Refusal::new(problem.status, render(&RefusalPage { frame, problem }))
 }
 
 /// For who is not logged in.
 pub(crate) fn plain(problem: &Problem) -> Refusal {
-    Refusal { status: problem.status, response: render(&PlainPage { title: problem.title, problem }) }
+    Refusal::new(problem.status, render(&PlainPage { title: problem.title, problem }))
 }
 
 /// Result of a page.

@@ -64,7 +64,8 @@ struct FormPage<'a> {
 impl FormPage<'_> {
     /// What is wrong with a field.
     fn fault(&self, field: &str) -> Option<&str> {
-        let of_field = |problem: &&FieldProblem| problem.field == field || problem.field.starts_with(&format!("{field}."));
+        let of_field =
+            |problem: &&FieldProblem| problem.field == field || problem.field.starts_with(&format!("{field}."));
         self.wrong.iter().find(of_field).map(|problem| problem.detail.as_str())
     }
 }
@@ -145,9 +146,8 @@ impl Fields {
 
     /// What is to become of the credentials: a user name without a password only makes sense when one is stored.
     fn credentials(&self, stored: bool) -> Result<CredentialsChange, Vec<FieldProblem>> {
-        let fault = |field: &str, detail: &str| {
-            Err(vec![FieldProblem { field: field.to_owned(), detail: detail.to_owned() }])
-        };
+        let fault =
+            |field: &str, detail: &str| Err(vec![FieldProblem { field: field.to_owned(), detail: detail.to_owned() }]);
         match (filled(&self.username), self.password.as_str()) {
             _ if !self.forget.is_empty() => Ok(CredentialsChange::Remove),
             (None, "") => Ok(CredentialsChange::Keep),
@@ -269,7 +269,12 @@ pub(crate) async fn save(State(state): State<Shared>, At(id): At<i64>, filled: F
     })
 }
 
-async fn try_save(state: &Shared, visitor: &Visitor, registry: &Registry, fields: &Fields) -> Result<Registry, Trouble> {
+async fn try_save(
+    state: &Shared,
+    visitor: &Visitor,
+    registry: &Registry,
+    fields: &Fields,
+) -> Result<Registry, Trouble> {
     let config = fields.config()?;
     let credentials = fields.credentials(registry.has_credentials)?;
     Ok(registries::edit(state, registry, config, credentials, &visitor.principal.name).await?)

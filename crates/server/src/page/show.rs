@@ -52,6 +52,11 @@ impl Show {
         quoted(text)
     }
 
+    /// A text with its digests shortened; templates put the whole text into `title`.
+    pub(crate) fn brief(&self, text: &str) -> String {
+        brief(text)
+    }
+
     /// Only addresses of web pages become links: what a feed says may be anything.
     pub(crate) fn is_link(&self, url: &str) -> bool {
         url.starts_with("https://") || url.starts_with("http://")
@@ -216,6 +221,28 @@ pub(crate) fn cut(text: &str, chars_max: usize) -> String {
     out
 }
 
+/// Shortens every `sha256:` and its 64 digits to twelve digits.
+fn brief(text: &str) -> String {
+    const MARK: &str = "sha256:";
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(MARK) {
+        let (before, found) = rest.split_at(at);
+        let digits = &found[MARK.len()..];
+        let length = digits.bytes().take_while(u8::is_ascii_hexdigit).count();
+        out.push_str(before);
+        if length == 64 {
+            out.push_str(&digits[..12]);
+            out.push('…');
+        } else {
+            out.push_str(&found[..MARK.len() + length]);
+        }
+        rest = &digits[length..];
+    }
+    out.push_str(rest);
+    out
+}
+
 /// The instruction of a layer as its author wrote it: without the shell that a builder puts in front.
 pub(crate) fn instruction(text: &str) -> String {
     let text = text.trim();
@@ -324,6 +351,14 @@ mod tests {
         assert_eq!(size(999), "999 B");
         assert_eq!(size(2_789_669), "2.7 MB");
         assert_eq!(size(128_000_000), "128 MB");
+    }
+
+    #[test]
+    fn digests_in_texts_are_shortened() {
+        let digest = format!("sha256:{}", "0123456789abcdef".repeat(4));
+        assert_eq!(brief(&format!("blob {digest} of {digest}: gone")), "blob 0123456789ab… of 0123456789ab…: gone");
+        assert_eq!(brief("sha256:12 and sha256:"), "sha256:12 and sha256:");
+        assert_eq!(brief("nothing"), "nothing");
     }
 
     #[test]

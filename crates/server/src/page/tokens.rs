@@ -68,7 +68,9 @@ pub(crate) struct RevokeForm {
 pub(crate) async fn revoke(State(state): State<Shared>, filled: Filled<RevokeForm>) -> PageResult {
     let Filled { visitor, form } = filled;
     let outcome = match form.id.trim().parse() {
-        Ok(id) => state.store().revoke_token(Id::new(id), &visitor.principal.name, state.now()).await.map_err(Problem::from),
+        Ok(id) => {
+            state.store().revoke_token(Id::new(id), &visitor.principal.name, state.now()).await.map_err(Problem::from)
+        }
         Err(_) => Err(Problem::refused("give the number of the token, as the audit log shows it")),
     };
     Ok(match outcome {

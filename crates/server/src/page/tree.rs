@@ -63,11 +63,26 @@ struct Twigs {
 struct TreePage {
     frame: Frame,
     show: Show,
-    registry: Registry,
     progress: Progress,
+    list: List,
+}
+
+/// One page of a registry's repositories.
+struct List {
+    registry: Registry,
     branches: Vec<Branch>,
     first: bool,
     next: Option<String>,
+    /// Where it is fetched from.
+    src: String,
+    administrator: bool,
+}
+
+#[derive(Template)]
+#[template(path = "tree_list.html")]
+struct ListPart {
+    show: Show,
+    list: List,
 }
 
 /// The part that changes while a registry is scanned.
@@ -105,29 +120,57 @@ pub(crate) async fn show(
 
 async fn tree(state: &Shared, visitor: &Visitor, id: i64, query: TreeQuery) -> Answer<TreePage> {
     let progress = progress_of(state, id).await?;
-    let registry = progress.registry.clone();
-    let page = Page { limit: REPOSITORIES + 1, cursor: query.cursor.clone() };
-    let rows = state.store().repositories(&Scope::All, registry.id, &page).await?;
-    let page = report::api::Page::cut(rows, REPOSITORIES as usize, |row| row.name.clone());
-    let frame = Frame::new(state, visitor, registry.config.name.clone(), Section::Registries);
-    let all_open = page.items.len() <= OPEN_MAX;
-    let mut branches = Vec::with_capacity(page.items.len());
-    for repository in page.items {
-        let open = all_open || query.open.as_deref() == Some(repository.name.as_str());
-        let src = format!("/registries/{id}/branch?repository={}", quoted(&repository.name));
-        let tags = if open { Some(twigs(state, visitor, id, &repository.name, None).await?) } else { None };
-        branches.push(Branch { repository, open, src, tags });
+    let mut list = list_of(state, visitor, progress.registry.clone(), query.cursor).await?;
+    let all_open = list.branches.len() <= OPEN_MAX;
+    for branch in &mut list.branches {
+        let name = branch.repository.name.clone();
+        if all_open || query.open.as_deref() == Some(name.as_str()) {
+            branch.open = true;
+            branch.tags = Some(twigs(state, visitor, id, &name, None).await?);
+        }
     }
-    let next = page.next.map(|cursor| format!("/registries/{id}?cursor={}", quoted(&cursor)));
-    Ok(TreePage {
-        frame,
-        show: Show::at(state.now()),
+    let frame = Frame::new(state, visitor, progress.registry.config.name.clone(), Section::Registries);
+    Ok(TreePage { frame, show: Show::at(state.now()), progress, list })
+}
+
+/// One page of repositories, every branch closed.
+async fn list_of(state: &Shared, visitor: &Visitor, registry: Registry, cursor: Option<String>) -> Answer<List> {
+    let id = registry.id;
+    let page = Page { limit: REPOSITORIES + 1, cursor: cursor.clone() };
+    let rows = state.store().repositories(&Scope::All, id, &page).await?;
+    let page = report::api::Page::cut(rows, REPOSITORIES as usize, |row| row.name.clone());
+    let branch = |repository: RepositoryView| Branch {
+        src: format!("/registries/{id}/branch?repository={}", quoted(&repository.name)),
+        repository,
+        open: false,
+        tags: None,
+    };
+    let query = cursor.as_ref().map(|cursor| format!("?cursor={}", quoted(cursor))).unwrap_or_default();
+    Ok(List {
+        branches: page.items.into_iter().map(branch).collect(),
+        first: cursor.is_none(),
+        next: page.next.map(|cursor| format!("/registries/{id}?cursor={}", quoted(&cursor))),
+        src: format!("/registries/{id}/list{query}"),
+        administrator: visitor.principal.may(store::types::Role::Administrator),
         registry,
-        progress,
-        branches,
-        first: query.cursor.is_none(),
-        next,
     })
+}
+
+/// The part with the repositories.
+pub(crate) async fn list(
+    State(state): State<Shared>,
+    visitor: Visitor,
+    At(id): At<i64>,
+    Params(query): Params<TreeQuery>,
+) -> Response {
+    let made = async {
+        let registry = registries::one(&state, Id::new(id)).await?;
+        list_of(&state, &visitor, registry, query.cursor).await
+    };
+    match made.await {
+        Ok(list) => render(&ListPart { show: Show::at(state.now()), list }),
+        Err(problem) => problem.into_response(),
+    }
 }
 
 async fn progress_of(state: &Shared, id: i64) -> Answer<Progress> {
@@ -144,20 +187,14 @@ async fn progress_of(state: &Shared, id: i64) -> Answer<Progress> {
     })
 }
 
-async fn twigs(
-    state: &Shared,
-    visitor: &Visitor,
-    id: i64,
-    repository: &str,
-    cursor: Option<String>,
-) -> Answer<Twigs> {
+async fn twigs(state: &Shared, visitor: &Visitor, id: i64, repository: &str, cursor: Option<String>) -> Answer<Twigs> {
     let filter = TagFilter { repository: Some(repository.to_owned()), tag: None };
     let page = Page { limit: TAGS + 1, cursor };
     let rows = state.store().tags(&Scope::All, Id::new(id), &filter, &page).await?;
     let page = report::api::Page::cut(rows, TAGS as usize, TagView::cursor);
-    let next = page.next.map(|cursor| {
-        format!("/registries/{id}/branch?repository={}&cursor={}", quoted(repository), quoted(&cursor))
-    });
+    let next = page
+        .next
+        .map(|cursor| format!("/registries/{id}/branch?repository={}&cursor={}", quoted(repository), quoted(&cursor)));
     Ok(Twigs {
         registry: id,
         repository: repository.to_owned(),
@@ -166,6 +203,11 @@ async fn twigs(
         operator: visitor.principal.may(store::types::Role::Operator),
         csrf: visitor.session.csrf.clone(),
     })
+}
+
+/// Is the digest of a tag that of its only image? Then one line says both.
+pub(crate) fn is_one_image(tag: &TagView) -> bool {
+    matches!(tag.images.as_slice(), [image] if image.digest == tag.digest)
 }
 
 /// The part with the progress.

@@ -100,7 +100,8 @@ async fn forms_need_the_token_of_their_session() {
     assert_eq!(send(&good, &cookie, Some("cross-site")).await, StatusCode::FORBIDDEN);
     assert_eq!(send(&good, "", None).await, StatusCode::UNAUTHORIZED);
     assert_eq!(send(&good, &cookie, Some("same-origin")).await, StatusCode::OK);
-    let answer = house.request("POST", "/logout").header("cookie", &cookie).fields(&[("csrf", "x")]).send().await.unwrap();
+    let answer =
+        house.request("POST", "/logout").header("cookie", &cookie).fields(&[("csrf", "x")]).send().await.unwrap();
     assert_eq!(answer.status(), StatusCode::FORBIDDEN);
     house.close().await;
 }
@@ -165,9 +166,8 @@ async fn another_bootstrap_token_replaces_the_old_one() {
     house.close().await;
     let wishes = Wishes { idle: true, folder: Some(folder), admin: Some("another-administrator"), ..Wishes::default() };
     let house = House::with(wishes).await;
-    let status = async |token: &str| {
-        house.request("GET", "/api/v1/issues").bearer_auth(token).send().await.unwrap().status()
-    };
+    let status =
+        async |token: &str| house.request("GET", "/api/v1/issues").bearer_auth(token).send().await.unwrap().status();
     assert_eq!(status("another-administrator").await, StatusCode::OK);
     assert_eq!(status(ADMIN).await, StatusCode::UNAUTHORIZED);
     house.close().await;

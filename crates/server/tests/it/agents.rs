@@ -34,7 +34,10 @@ async fn a_join_token_joins_one_agent_once() {
     problem(call(crate::house::ADMIN, json!({ "lease": { "wait_ms": 10 } })).await, StatusCode::UNAUTHORIZED).await;
 
     let agents = house.get("/agents").await;
-    assert_eq!((agents["items"][0]["name"].clone(), agents["items"][0]["online"].clone()), (json!("box-1"), json!(true)));
+    assert_eq!(
+        (agents["items"][0]["name"].clone(), agents["items"][0]["online"].clone()),
+        (json!("box-1"), json!(true))
+    );
     let id = &agents["items"][0]["id"];
     assert_eq!(house.api("DELETE", &format!("/agents/{id}")).send().await.unwrap().status(), StatusCode::NO_CONTENT);
     problem(call(secret, json!({ "lease": { "wait_ms": 10 } })).await, StatusCode::UNAUTHORIZED).await;

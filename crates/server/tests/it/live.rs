@@ -29,7 +29,11 @@ async fn first_event(house: &House, request: reqwest::RequestBuilder) -> String 
 async fn events_arrive_as_they_happen() {
     let house = House::with(Wishes { idle: true, ..Wishes::default() }).await;
     let text = first_event(&house, house.api("GET", "/events")).await;
-    assert!(text.contains("data: {\"event\":\"registry\",\"registry\":42}") || text.contains("data:{\"event\":\"registry\",\"registry\":42}"), "{text}");
+    assert!(
+        text.contains("data: {\"event\":\"registry\",\"registry\":42}")
+            || text.contains("data:{\"event\":\"registry\",\"registry\":42}"),
+        "{text}"
+    );
     let cookie = house.login(ADMIN).await;
     first_event(&house, house.request("GET", "/live").header("cookie", cookie)).await;
     let refused = house.request("GET", "/live").send().await.unwrap();

@@ -37,8 +37,22 @@ async fn every_page_answers_and_escapes_what_images_say() {
     let issue = house.get("/issues").await["items"][0]["id"].clone();
     let digest = image.digest;
     let mut paths: Vec<String> = [
-        "/", "/registries", "/registries/new", "/images", "/images?state=scanned", "/issues", "/issues?state=any",
-        "/gaps", "/compliance", "/policies", "/exceptions", "/intelligence", "/agents", "/activity", "/audit", "/tokens",
+        "/",
+        "/registries",
+        "/registries/new",
+        "/images",
+        "/images?state=scanned",
+        "/issues",
+        "/issues?state=any",
+        "/gaps",
+        "/compliance",
+        "/policies",
+        "/exceptions",
+        "/intelligence",
+        "/agents",
+        "/activity",
+        "/audit",
+        "/tokens",
     ]
     .map(str::to_owned)
     .to_vec();
@@ -46,6 +60,7 @@ async fn every_page_answers_and_escapes_what_images_say() {
         format!("/registries/{id}"),
         format!("/registries/{id}?open=team%2Fapp"),
         format!("/registries/{id}/progress"),
+        format!("/registries/{id}/list"),
         format!("/registries/{id}/branch?repository=team%2Fapp"),
         format!("/registries/{id}/edit"),
         format!("/issues/{issue}"),
@@ -97,7 +112,8 @@ async fn the_registry_form_adds_edits_and_tests() {
     let token = csrf(&house.page(&cookie, "/registries/new").await.1);
     let url = registry.url();
     let send = async |path: &str, fields: &[(&str, &str)]| {
-        let mut all = vec![("csrf", token.as_str()), ("scan_mode", "cloud"), ("initial_mode", "all"), ("schedule", "PT1H")];
+        let mut all =
+            vec![("csrf", token.as_str()), ("scan_mode", "cloud"), ("initial_mode", "all"), ("schedule", "PT1H")];
         all.extend_from_slice(fields);
         let answer = house.request("POST", path).header("cookie", &cookie).fields(&all).send().await.unwrap();
         let location = answer.headers().get("location").map(|v| v.to_str().unwrap().to_owned());
@@ -157,7 +173,8 @@ async fn policies_are_edited_as_text() {
         let answer = house.request("POST", "/policies").header("cookie", &cookie).fields(&fields).send().await.unwrap();
         (answer.status(), answer.text().await.unwrap())
     };
-    let (status, html) = send("0", "[[policies]]\nid = \"a\"\nname = \"<b>\"\nkind = \"nonsense\"\naction = \"issue\"\n").await;
+    let (status, html) =
+        send("0", "[[policies]]\nid = \"a\"\nname = \"<b>\"\nkind = \"nonsense\"\naction = \"issue\"\n").await;
     assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
     assert!(html.contains("line 4") && html.contains("&#60;b&#62;"), "{html}");
     let good = "[[policies]]\nid = \"a\"\nname = \"A\"\nkind = \"secrets\"\naction = \"issue\"\n";

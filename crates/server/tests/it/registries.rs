@@ -62,7 +62,8 @@ async fn a_registry_lives_and_goes() {
     assert_eq!((preview["tags"].clone(), preview["bytes"].clone()), (json!(2), json!(0)), "known layers do not count");
     let scan = json!({ "repository": "team/app", "tag": "1.0" });
     assert_eq!(house.post(&format!("/registries/{id}/scan"), scan, StatusCode::ACCEPTED).await["jobs"], 1);
-    let nothing = house.api("POST", &format!("/registries/{id}/scan")).json(&json!({ "repository": "team/app", "tag": "no" }));
+    let nothing =
+        house.api("POST", &format!("/registries/{id}/scan")).json(&json!({ "repository": "team/app", "tag": "no" }));
     problem(nothing.send().await.unwrap(), StatusCode::NOT_FOUND).await;
 
     edit(&house, &registry, id).await;
@@ -88,16 +89,25 @@ async fn edit(house: &House, registry: &FaultRegistry, id: i64) {
     assert_eq!(off["status"], "Disabled");
     let refused = house.api("POST", &format!("/registries/{id}/scan")).send().await.unwrap();
     problem(refused, StatusCode::CONFLICT).await;
-    let on = json(patch(json!({ "enabled": true, "url": registry.url(), "username": null })).await, StatusCode::OK).await;
+    let on =
+        json(patch(json!({ "enabled": true, "url": registry.url(), "username": null })).await, StatusCode::OK).await;
     assert_eq!(on["has_credentials"], false);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn addresses_that_are_never_connected_to_are_refused_at_once() {
     let house = House::with(Wishes { idle: true, ..Wishes::default() }).await;
-    for url in ["http://169.254.169.254", "https://metadata.google.internal", "ftp://r", "https://r/path", "", "http://[fe80::1]"] {
+    for url in [
+        "http://169.254.169.254",
+        "https://metadata.google.internal",
+        "ftp://r",
+        "https://r/path",
+        "",
+        "http://[fe80::1]",
+    ] {
         let body = json!({ "name": "bad", "kind": "docker-v2", "url": url });
-        problem(house.api("POST", "/registries").json(&body).send().await.unwrap(), StatusCode::UNPROCESSABLE_ENTITY).await;
+        problem(house.api("POST", "/registries").json(&body).send().await.unwrap(), StatusCode::UNPROCESSABLE_ENTITY)
+            .await;
     }
     assert_eq!(house.get("/registries").await["items"], json!([]));
     house.close().await;
@@ -108,7 +118,8 @@ async fn a_failed_test_says_what_to_do() {
     let registry = FaultRegistry::start();
     registry.faults(|faults| faults.login = Login::Basic { username: "reader".into(), password: "right".into() });
     let house = House::open().await;
-    let body = json!({ "name": "r", "kind": "docker-v2", "url": registry.url(), "username": "reader", "password": "wrong" });
+    let body =
+        json!({ "name": "r", "kind": "docker-v2", "url": registry.url(), "username": "reader", "password": "wrong" });
     let id = house.post("/registries", body, StatusCode::CREATED).await["id"].as_i64().unwrap();
     let tested = house.post(&format!("/registries/{id}/test"), json!({}), StatusCode::OK).await;
     assert_eq!(tested["ok"], false);
@@ -154,7 +165,10 @@ async fn images_show_what_is_in_them_and_what_could_not_be_seen() {
 async fn issues_are_worked_on() {
     let registry = FaultRegistry::start();
     let key = format!("AKIA{}", "IOSFODNN7EXAMPL2");
-    let image = ImageBuilder::new().layer(alpine_like().file("root/.aws/credentials", format!("[default]\naws_access_key_id = {key}\n")).build()).user("root").build();
+    let image = ImageBuilder::new()
+        .layer(alpine_like().file("root/.aws/credentials", format!("[default]\naws_access_key_id = {key}\n")).build())
+        .user("root")
+        .build();
     registry.put("team/app", "1.0", &image);
     let house = House::open().await;
     let id = house.add_registry("r", &registry.url()).await;
@@ -166,8 +180,12 @@ async fn issues_are_worked_on() {
     problem(patch(json!({})).await, StatusCode::UNPROCESSABLE_ENTITY).await;
     let edited = json(patch(json!({ "assignee": "ann", "comment": "looking" })).await, StatusCode::OK).await;
     assert_eq!(edited["assignee"], "ann");
-    let resolved = json(patch(json!({ "resolution": "false-positive", "comment": "a sample" })).await, StatusCode::OK).await;
-    assert_eq!((resolved["state"].clone(), resolved["resolution"].clone()), (json!("resolved"), json!("false-positive")));
+    let resolved =
+        json(patch(json!({ "resolution": "false-positive", "comment": "a sample" })).await, StatusCode::OK).await;
+    assert_eq!(
+        (resolved["state"].clone(), resolved["resolution"].clone()),
+        (json!("resolved"), json!("false-positive"))
+    );
     let history = house.get(&path).await["history"].to_string();
     assert!(history.contains("bootstrap") && history.contains("a sample"), "{history}");
     let reopened = json(patch(json!({ "resolution": null })).await, StatusCode::OK).await;
