@@ -35,6 +35,8 @@ struct AllowedValue {
 struct Words {
     /// No rule's value holds one of these.
     placeholder: Vec<String>,
+    /// Values that hold one of these were hardly made by a generator: found, with low confidence.
+    doubtful: Vec<String>,
     /// No value of a generic rule holds one of these.
     generic: Vec<String>,
     /// No value of a generic rule is one of these.
@@ -48,6 +50,7 @@ struct Words {
 pub(super) struct AllowList {
     values: BTreeSet<Vec<u8>>,
     placeholder: AhoCorasick,
+    doubtful: AhoCorasick,
     generic: AhoCorasick,
     nothing: BTreeSet<String>,
     weak: BTreeSet<String>,
@@ -70,6 +73,7 @@ impl AllowList {
         Ok(Self {
             values: file.value.iter().map(|v| v.parts.concat().into_bytes()).collect(),
             placeholder: words(&file.words.placeholder)?,
+            doubtful: words(&file.words.doubtful)?,
             generic: words(&file.words.generic)?,
             nothing: file.words.nothing.into_iter().collect(),
             weak: file.words.weak.into_iter().collect(),
@@ -80,6 +84,11 @@ impl AllowList {
     pub(super) fn dismisses(&self, value: &[u8]) -> bool {
         self.values.contains(value)
             || value.len() <= WORDS_VALUE_BYTES_MAX && (self.placeholder.is_match(value) || has_run(value))
+    }
+
+    /// Does it look typed rather than drawn?
+    pub(super) fn doubts(&self, value: &[u8]) -> bool {
+        value.len() <= WORDS_VALUE_BYTES_MAX && self.doubtful.is_match(value)
     }
 
     /// Is it known that this value of a generic rule is no secret?

@@ -8,6 +8,9 @@ use super::shape::entropy;
 use super::surroundings::Style;
 use model::observation::Confidence;
 
+/// The shortest random text in source code that is more than a test's made-up value.
+const CODE_BYTES_MIN: usize = 12;
+
 /// The longest that the runs of a random text are on average, in bytes.
 const RUN_BYTES_MAX: f64 = 3.0;
 
@@ -27,9 +30,9 @@ pub(super) fn judge(value: &[u8], style: Style, allow: &AllowList) -> Option<Con
         Style::Environment => Some(Confidence::Medium),
         Style::Settings | Style::Other if allow.is_weak(value) || !mixed || value.len() < 8 => None,
         Style::Settings if random => Some(Confidence::Medium),
-        Style::Other if random && value.len() >= 16 => Some(Confidence::Medium),
+        Style::Other if random && value.len() >= CODE_BYTES_MIN => Some(Confidence::Medium),
         Style::Settings => Some(Confidence::Low),
-        Style::Other if is_identifier(value) => None,
+        Style::Other if is_identifier(value) && !random => None,
         Style::Other => Some(Confidence::Low),
     }
 }

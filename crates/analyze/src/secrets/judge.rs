@@ -45,6 +45,9 @@ pub(super) fn judge(
             Proof::Refuted => return None,
         },
     };
+    if allow.doubts(value) {
+        return Some(Confidence::Low);
+    }
     let only_shown = around.sample() || is_doubtful(rule) && around.style() == Style::Other && in_comment(text, found);
     Some(if only_shown { confidence.min(rule.in_samples()) } else { confidence })
 }

@@ -110,6 +110,8 @@ const SETTINGS_ENDS: &[&str] = &[
     ".toml",
     ".yaml",
     ".yml",
+    ".tf",
+    ".hcl",
     ".tfvars",
     ".tfstate",
     ".json",

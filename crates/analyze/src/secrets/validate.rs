@@ -18,6 +18,8 @@ const TOKEN_JSON_BYTES_MAX: usize = 16 << 10;
 pub(super) enum Validator {
     /// Prefix, entropy and six base-62 digits of its CRC-32: tokens of GitHub and npm.
     Crc32Base62,
+    /// Capitals and digits of base 32, in which AWS writes its key ids.
+    AwsKeyId,
     /// Two base64url parts that are JSON objects, the first with `alg` (RFC 7519, section 3), and a signature.
     JwtStructure,
     /// Base64 of a private key that is not encrypted (RFC 7468; openssh `PROTOCOL.key`).
@@ -54,6 +56,7 @@ impl Validator {
     pub(super) fn prove(self, value: &[u8]) -> Proof {
         match self {
             Self::Crc32Base62 => crc32_base62(value),
+            Self::AwsKeyId => aws_key_id(value),
             Self::JwtStructure => jwt_structure(value),
             Self::PemPrivateKey => pem::prove(value, false),
             Self::PemEncryptedKey => pem::prove(value, true),
@@ -68,6 +71,7 @@ impl Validator {
         match self {
             Self::PemPrivateKey | Self::PemEncryptedKey => Cow::Owned(pem::body(value).0),
             Self::Crc32Base62
+            | Self::AwsKeyId
             | Self::JwtStructure
             | Self::Base64Pem
             | Self::BasicCredentials
@@ -105,6 +109,12 @@ fn base62(mut number: u32) -> [u8; 6] {
         number /= 62;
     }
     out
+}
+
+/// The sixteen after the prefix are base 32 (RFC 4648, section 6); what has other digits is found all the same.
+fn aws_key_id(value: &[u8]) -> Proof {
+    let is_base32 = |b: &u8| b.is_ascii_uppercase() || (b'2'..=b'7').contains(b);
+    if value.iter().all(is_base32) { Proof::Proven } else { Proof::Silent }
 }
 
 fn jwt_structure(value: &[u8]) -> Proof {

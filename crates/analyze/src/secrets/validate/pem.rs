@@ -8,6 +8,9 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 /// The shortest private key: Ed25519 in PKCS #8 has 48 bytes, a raw EC key of RFC 5915 about 50.
 const KEY_BYTES_MIN: usize = 40;
 
+/// So much text that looks like base64 is taken for a broken key.
+const BROKEN_BYTES_MIN: usize = 64;
+
 /// Begins the binary form of openssh's keys (openssh, `PROTOCOL.key`, section 1).
 const OPENSSH_MAGIC: &[u8] = b"openssh-key-v1\0";
 
@@ -15,7 +18,7 @@ const OPENSSH_MAGIC: &[u8] = b"openssh-key-v1\0";
 pub(super) fn prove(value: &[u8], encrypted: bool) -> Proof {
     let (base64, header_encrypted) = body(value);
     let end = base64.iter().rposition(|b| *b != b'=').map_or(0, |at| at + 1);
-    let Ok(key) = STANDARD_NO_PAD.decode(&base64[..end]) else { return Proof::Refuted };
+    let Ok(key) = STANDARD_NO_PAD.decode(&base64[..end]) else { return broken(&base64) };
     if key.len() < KEY_BYTES_MIN || key.iter().all(|b| *b == key[0]) {
         return Proof::Refuted;
     }
@@ -28,6 +31,11 @@ pub(super) fn prove(value: &[u8], encrypted: bool) -> Proof {
         (true, true) => Proof::Proven,
         (true, false) => Proof::Silent,
     }
+}
+
+/// Long lines that are no base64 as a whole may be a key that was cut or mended; anything shorter is a picture of one.
+fn broken(base64: &[u8]) -> Proof {
+    if base64.len() >= BROKEN_BYTES_MIN { Proof::Failed } else { Proof::Refuted }
 }
 
 /// The base64 digits alone, and whether a header line says that the key is encrypted.
@@ -108,6 +116,7 @@ mod tests {
         check(&locked, false, Proof::Refuted);
         check("...", false, Proof::Refuted);
         check("MIIB", false, Proof::Refuted);
+        check(&"MIIEpQIBAAKCAQEAz".repeat(5), false, Proof::Failed);
         check(&STANDARD.encode([0; 64]), false, Proof::Refuted);
         let headers = format!("Proc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\n{plain}");
         check(&headers, true, Proof::Proven);
