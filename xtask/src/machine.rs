@@ -14,13 +14,15 @@ struct Program {
     package: &'static str,
 }
 
-const TESTS_NEED: [Program; 6] = [
+const TESTS_NEED: [Program; 8] = [
     Program { name: "docker-registry", package: "docker-registry" },
     Program { name: "skopeo", package: "skopeo" },
     Program { name: "umoci", package: "umoci" },
     Program { name: "mmdebstrap", package: "mmdebstrap" },
     Program { name: "chromium", package: "chromium" },
     Program { name: "htpasswd", package: "apache2-utils" },
+    Program { name: "rpm", package: "rpm" },
+    Program { name: "sqlite3", package: "sqlite3" },
 ];
 
 /// Makes sure that everything the tests start is installed: installs it with apt-get when this is root, unless
