@@ -46,6 +46,20 @@ async fn a_layer_that_is_missing_is_a_gap_and_the_others_are_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_image_without_any_readable_layer_is_not_read_for_ever() {
+    let registry = FaultRegistry::start();
+    let broken = image("gone");
+    registry.put("a-broken", "1", &broken);
+    registry.put("b-empty", "1", &ImageBuilder::new().build());
+    registry.delete_blob(broken.layers[0].digest);
+    // `scanned` only returns once the engine has come to rest.
+    let (_, images) = scanned(&registry).await;
+    assert_eq!(images[0].1.trim(), "partial", "{images:?}");
+    assert!(images[0].2.iter().any(|gap| gap.contains("layer 0")), "{images:?}");
+    assert_eq!(images[1].1.trim(), "scanned", "{images:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_configuration_that_names_another_layers_diff_id_reads_no_foreign_facts() {
     let registry = FaultRegistry::start();
     let clean = LayerBuilder::files(&[("etc/motd", "clean")]).build();

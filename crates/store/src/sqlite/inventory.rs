@@ -68,8 +68,8 @@ impl SqliteStore {
                 return Err(Error::new(ErrorKind::Malformed, text));
             }
         }
-        let inventory = commit.inventory.clone();
-        let plan = tokio::task::spawn_blocking(move || plan(inventory)).await.about("packing an inventory")??;
+        let (inventory, detectors) = (commit.inventory.clone(), detectors_key(commit.versions));
+        let plan = tokio::task::spawn_blocking(move || plan(inventory, detectors)).await.about("packing an inventory")??;
         let body = self.blobs.prepare(plan.body.clone()).await?;
         let (mut tx, held) = self.fenced(lease).await?;
         held.must_be(commit.reader)?;
@@ -122,8 +122,7 @@ fn join(body: PackageBody, keys: &[PackageKey]) -> Result<Package> {
     Ok(Package { key, evidence: body.evidence, licenses: body.licenses, owner: body.owner })
 }
 
-fn plan(mut inventory: ImageInventory) -> Result<Plan> {
-    let detectors = detectors_key(&inventory.detectors);
+fn plan(mut inventory: ImageInventory, detectors: String) -> Result<Plan> {
     let layers = plan_layers(&inventory);
     let found = std::mem::take(&mut inventory.packages);
     let mut by_hash = BTreeMap::new();

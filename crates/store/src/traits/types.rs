@@ -7,7 +7,7 @@ pub use model::job::{BlobClaim, JobOutcome};
 use model::job::{ImageState, JobWork};
 use model::registry::{Credentials, RegistryConfig, ScanMode};
 use model::{
-    Digest, EcosystemRelease, FindingKind, Gap, Id, ImageInventory, Issue, Platform, Reader, Severity, Timestamp,
+    DetectorVersion, Digest, EcosystemRelease, FindingKind, Gap, Id, ImageInventory, Issue, Platform, Reader, Severity, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
@@ -242,6 +242,8 @@ pub struct InventoryCommit<'a> {
     pub reader: &'a Reader,
     /// The facts.
     pub inventory: &'a ImageInventory,
+    /// The detector versions that were asked for. The inventory names those that ran: fewer when bytes were unreadable.
+    pub versions: &'a [DetectorVersion],
     /// `Scanned` or `Partial`.
     pub state: ImageState,
 }

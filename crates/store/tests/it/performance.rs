@@ -25,7 +25,7 @@ async fn time_commit(world: &World, registry: &model::registry::Registry, image:
     let lease = world.scan(registry, &name, Reader::Server).await;
     let digest: Digest = digest(&name);
     let commit =
-        InventoryCommit { image: &digest, reader: &Reader::Server, inventory: &inventory, state: ImageState::Scanned };
+        InventoryCommit { image: &digest, reader: &Reader::Server, inventory: &inventory, versions: &inventory.detectors, state: ImageState::Scanned };
     let begin = Instant::now();
     world.store.commit_inventory(&lease, &commit, at(2)).await.unwrap();
     let took = begin.elapsed();

@@ -79,7 +79,7 @@ pub(crate) async fn gaps_make_way(w: &World) {
         let lease = w.scan(&a, "app", Reader::Server).await;
         let inventory = inventory("app", &[key(package, "1")]);
         let image = digest("app");
-        let commit = InventoryCommit { image: &image, reader: &Reader::Server, inventory: &inventory, state };
+        let commit = InventoryCommit { image: &image, reader: &Reader::Server, inventory: &inventory, versions: &inventory.detectors, state };
         w.store.commit_inventory(&lease, &commit, at(2)).await.unwrap();
         w.done(&lease).await;
         let package = stored(w, "app", &[Reader::Server]).await.unwrap().packages.remove(0);
@@ -92,7 +92,7 @@ pub(crate) async fn gaps_make_way(w: &World) {
     let lease = w.scan(&a, "app", Reader::Server).await;
     let (image, inventory) = (digest("app"), inventory("app", &[]));
     let odd =
-        InventoryCommit { image: &image, reader: &Reader::Server, inventory: &inventory, state: ImageState::Failed };
+        InventoryCommit { image: &image, reader: &Reader::Server, inventory: &inventory, versions: &inventory.detectors, state: ImageState::Failed };
     assert_eq!(w.store.commit_inventory(&lease, &odd, at(2)).await.unwrap_err().kind, ErrorKind::Malformed);
 }
 
@@ -195,7 +195,7 @@ pub(crate) async fn an_unknown_image_is_refused(w: &World) {
     let lease = w.scan(&a, "ghost", Reader::Server).await;
     let (image, inventory) = (digest("ghost"), inventory("ghost", &[]));
     let commit =
-        InventoryCommit { image: &image, reader: &Reader::Server, inventory: &inventory, state: ImageState::Scanned };
+        InventoryCommit { image: &image, reader: &Reader::Server, inventory: &inventory, versions: &inventory.detectors, state: ImageState::Scanned };
     assert_eq!(w.store.commit_inventory(&lease, &commit, at(1)).await.unwrap_err().kind, ErrorKind::NotFound);
     let failed = w.store.fail_image(&lease, &image, "x", &versions("1"), at(1)).await;
     assert_eq!(failed.unwrap_err().kind, ErrorKind::NotFound);
