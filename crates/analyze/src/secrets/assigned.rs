@@ -11,7 +11,7 @@ use model::observation::Confidence;
 /// The shortest random text in source code that is more than a test's made-up value.
 const CODE_BYTES_MIN: usize = 12;
 
-/// The longest that the runs of a random text are on average, in bytes.
+/// The runs of a random text are shorter than this on average, in bytes.
 const RUN_BYTES_MAX: f64 = 3.0;
 
 /// Random texts of sixteen bytes or more have at least this entropy, in bits per byte.
@@ -104,7 +104,7 @@ fn is_random(value: &[u8]) -> bool {
         bytes += usize::from(this != 3);
         last = this;
     }
-    let short = bytes as f64 <= RUN_BYTES_MAX * runs as f64;
+    let short = (bytes as f64) < RUN_BYTES_MAX * runs as f64;
     short && (value.len() < 16 || entropy(value) >= RANDOM_ENTROPY_MIN)
 }
 
