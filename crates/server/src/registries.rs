@@ -14,7 +14,7 @@ use model::job::{ImageState, JobWork};
 use model::registry::{Credentials, Registry, RegistryConfig, RegistryStatus, ScanMode};
 use model::{Digest, Id, Scope};
 use remote::connector::Connector;
-use report::api::{RegistryCountsBody, ScanRequest, ScanStarted, TestResult, TestStep};
+use report::api::{FieldProblem, RegistryCountsBody, ScanRequest, ScanStarted, TestResult, TestStep};
 use std::collections::BTreeSet;
 use store::types::{CredentialsChange, NewJob, Page, RegistryCounts, TagFilter};
 
@@ -35,7 +35,7 @@ const SAMPLE: usize = 10;
 /// # Errors
 /// 422 when address, patterns or group cannot be used, or the address is one that is never connected to.
 pub(crate) fn checked(state: &Shared, mut config: RegistryConfig) -> Answer<RegistryConfig> {
-    let endpoint = remote::Endpoint::parse(&config.url).map_err(|error| Problem::refused(error.to_string()))?;
+    let endpoint = remote::Endpoint::parse(&config.url).map_err(|error| bad_address(&error))?;
     config.url = endpoint.host;
     config.plain_http |= endpoint.plain_http;
     Selection::new(&config)?;
@@ -48,11 +48,15 @@ pub(crate) fn checked(state: &Shared, mut config: RegistryConfig) -> Answer<Regi
     Ok(config)
 }
 
+fn bad_address(error: &remote::Error) -> Problem {
+    Problem::fields(vec![FieldProblem { field: "url".to_owned(), detail: error.to_string() }])
+}
+
 /// Is the address one that may be connected to? The guard looks before anything is sent, so one look at a request tells
 /// whether it refuses; the request itself is dropped. What a name resolves to is looked at when it is connected to.
 fn allowed(connector: &dyn Connector) -> Answer<()> {
     match connector.client().ping().now_or_never() {
-        Some(Err(error)) if error.kind == remote::ErrorKind::Forbidden => Err(Problem::refused(error.to_string())),
+        Some(Err(error)) if error.kind == remote::ErrorKind::Forbidden => Err(bad_address(&error)),
         Some(_) | None => Ok(()),
     }
 }
