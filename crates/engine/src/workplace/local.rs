@@ -336,7 +336,13 @@ impl Workplace for Desk {
             .await
             .map_err(|e| Error::because(ErrorKind::Internal, "squashing was cut off", e))?;
         let state = if complete { ImageState::Scanned } else { ImageState::Partial };
-        let commit = InventoryCommit { image: &image.digest, reader: &self.reader, inventory: &inventory, versions: &versions, state };
+        let commit = InventoryCommit {
+            image: &image.digest,
+            reader: &self.reader,
+            inventory: &inventory,
+            versions: &versions,
+            state,
+        };
         self.store().commit_inventory(lease, &commit, self.now()).await?;
         self.announce(lease);
         self.office.evaluation_wanted.notify_one();

@@ -69,7 +69,8 @@ impl SqliteStore {
             }
         }
         let (inventory, detectors) = (commit.inventory.clone(), detectors_key(commit.versions));
-        let plan = tokio::task::spawn_blocking(move || plan(inventory, detectors)).await.about("packing an inventory")??;
+        let plan =
+            tokio::task::spawn_blocking(move || plan(inventory, detectors)).await.about("packing an inventory")??;
         let body = self.blobs.prepare(plan.body.clone()).await?;
         let (mut tx, held) = self.fenced(lease).await?;
         held.must_be(commit.reader)?;

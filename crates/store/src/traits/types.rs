@@ -7,7 +7,8 @@ pub use model::job::{BlobClaim, JobOutcome};
 use model::job::{ImageState, JobWork};
 use model::registry::{Credentials, RegistryConfig, ScanMode};
 use model::{
-    DetectorVersion, Digest, EcosystemRelease, FindingKind, Gap, Id, ImageInventory, Issue, Platform, Reader, Severity, Timestamp,
+    DetectorVersion, Digest, EcosystemRelease, FindingKind, Gap, Id, ImageInventory, Issue, Platform, Reader, Severity,
+    Timestamp,
 };
 use serde::{Deserialize, Serialize};
 

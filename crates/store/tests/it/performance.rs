@@ -24,8 +24,13 @@ async fn time_commit(world: &World, registry: &model::registry::Registry, image:
     let inventory = large(image, shared);
     let lease = world.scan(registry, &name, Reader::Server).await;
     let digest: Digest = digest(&name);
-    let commit =
-        InventoryCommit { image: &digest, reader: &Reader::Server, inventory: &inventory, versions: &inventory.detectors, state: ImageState::Scanned };
+    let commit = InventoryCommit {
+        image: &digest,
+        reader: &Reader::Server,
+        inventory: &inventory,
+        versions: &inventory.detectors,
+        state: ImageState::Scanned,
+    };
     let begin = Instant::now();
     world.store.commit_inventory(&lease, &commit, at(2)).await.unwrap();
     let took = begin.elapsed();

@@ -276,7 +276,13 @@ impl World {
     pub(crate) async fn commit(&self, registry: &Registry, image: &str, reader: Reader, inventory: &ImageInventory) {
         let lease = self.scan(registry, image, reader.clone()).await;
         let image = digest(image);
-        let commit = InventoryCommit { image: &image, reader: &reader, inventory, versions: &inventory.detectors, state: ImageState::Scanned };
+        let commit = InventoryCommit {
+            image: &image,
+            reader: &reader,
+            inventory,
+            versions: &inventory.detectors,
+            state: ImageState::Scanned,
+        };
         self.store.commit_inventory(&lease, &commit, at(2)).await.unwrap();
         self.done(&lease).await;
     }

@@ -79,7 +79,13 @@ pub(crate) async fn gaps_make_way(w: &World) {
         let lease = w.scan(&a, "app", Reader::Server).await;
         let inventory = inventory("app", &[key(package, "1")]);
         let image = digest("app");
-        let commit = InventoryCommit { image: &image, reader: &Reader::Server, inventory: &inventory, versions: &inventory.detectors, state };
+        let commit = InventoryCommit {
+            image: &image,
+            reader: &Reader::Server,
+            inventory: &inventory,
+            versions: &inventory.detectors,
+            state,
+        };
         w.store.commit_inventory(&lease, &commit, at(2)).await.unwrap();
         w.done(&lease).await;
         let package = stored(w, "app", &[Reader::Server]).await.unwrap().packages.remove(0);
@@ -91,8 +97,13 @@ pub(crate) async fn gaps_make_way(w: &World) {
     assert_eq!(commit(ImageState::Partial, "four").await, (ImageState::Scanned, "three".to_owned()));
     let lease = w.scan(&a, "app", Reader::Server).await;
     let (image, inventory) = (digest("app"), inventory("app", &[]));
-    let odd =
-        InventoryCommit { image: &image, reader: &Reader::Server, inventory: &inventory, versions: &inventory.detectors, state: ImageState::Failed };
+    let odd = InventoryCommit {
+        image: &image,
+        reader: &Reader::Server,
+        inventory: &inventory,
+        versions: &inventory.detectors,
+        state: ImageState::Failed,
+    };
     assert_eq!(w.store.commit_inventory(&lease, &odd, at(2)).await.unwrap_err().kind, ErrorKind::Malformed);
 }
 
@@ -194,8 +205,13 @@ pub(crate) async fn an_unknown_image_is_refused(w: &World) {
     let a = w.registry("a").await;
     let lease = w.scan(&a, "ghost", Reader::Server).await;
     let (image, inventory) = (digest("ghost"), inventory("ghost", &[]));
-    let commit =
-        InventoryCommit { image: &image, reader: &Reader::Server, inventory: &inventory, versions: &inventory.detectors, state: ImageState::Scanned };
+    let commit = InventoryCommit {
+        image: &image,
+        reader: &Reader::Server,
+        inventory: &inventory,
+        versions: &inventory.detectors,
+        state: ImageState::Scanned,
+    };
     assert_eq!(w.store.commit_inventory(&lease, &commit, at(1)).await.unwrap_err().kind, ErrorKind::NotFound);
     let failed = w.store.fail_image(&lease, &image, "x", &versions("1"), at(1)).await;
     assert_eq!(failed.unwrap_err().kind, ErrorKind::NotFound);

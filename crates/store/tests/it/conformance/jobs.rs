@@ -119,7 +119,13 @@ pub(crate) async fn a_stale_holder_can_write_nothing(w: &World) {
     let current = take(w, "two", at(100)).await.unwrap();
     assert_eq!(w.store.stale_writes().await.unwrap(), 0);
     let (x, inventory, reader) = (digest("x"), inventory("x", &[]), Reader::Server);
-    let commit = InventoryCommit { image: &x, reader: &reader, inventory: &inventory, versions: &inventory.detectors, state: ImageState::Scanned };
+    let commit = InventoryCommit {
+        image: &x,
+        reader: &reader,
+        inventory: &inventory,
+        versions: &inventory.detectors,
+        state: ImageState::Scanned,
+    };
     let facts = super::facts::layer("x", &versions("1"));
     let now = at(101);
     let refused = [
