@@ -24,8 +24,9 @@ usage: cargo xtask COMMAND
   test [ARGUMENTS]      the tests, after making sure that the programs they need are installed; arguments go to cargo test
   tidy                  the rules that no other tool checks: layers, sizes, names
   bless                 rewrite the expected results of golden tests, and show what changed
-  bench scan [--write] [--rounds N]
-                        measure `pratique scan` against the floor; --write puts the table into docs/measurements.md
+  bench scan [--write] [--rounds N] [--no-build]
+                        measure `pratique scan` against the floor; --write puts the table into docs/measurements.md,
+                        --no-build takes the release programs as they are
   bench image           make that benchmark's image ahead of time
   docs                  build the documentation of every crate, warnings are errors";
 

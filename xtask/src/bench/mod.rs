@@ -42,11 +42,12 @@ pub(crate) fn image() -> Result<PathBuf> {
 
 /// `bench scan`: wall time, processor time and peak memory of `pratique scan` beside those of the floor.
 pub(crate) fn scan(arguments: &[&str]) -> Result<()> {
-    let (mut write, mut rounds) = (false, 3_usize);
+    let (mut write, mut build, mut rounds) = (false, true, 3_usize);
     let mut rest = arguments.iter();
     while let Some(argument) = rest.next() {
         match *argument {
             "--write" => write = true,
+            "--no-build" => build = false,
             "--rounds" => {
                 let count = rest.next().and_then(|count| count.parse().ok()).filter(|count| *count > 0);
                 rounds = count.context("--rounds takes a number")?;
@@ -56,8 +57,10 @@ pub(crate) fn scan(arguments: &[&str]) -> Result<()> {
     }
     let layout = image()?;
     let folder = folder();
-    Run::cargo(&["build", "--release", "-p", "pratique"]).wait()?;
-    Run::cargo(&["build", "--release", "-p", "engine", "--example", "floor"]).wait()?;
+    if build {
+        Run::cargo(&["build", "--release", "-p", "pratique"]).wait()?;
+        Run::cargo(&["build", "--release", "-p", "engine", "--example", "floor"]).wait()?;
+    }
     let registry = Registry::start(&folder)?;
     registry.push(&layout, "bench:1")?;
     let contenders = contenders(&registry, &folder)?;
