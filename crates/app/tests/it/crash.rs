@@ -175,7 +175,15 @@ async fn killed_run(registry: &DebianRegistry, mode: &str, moment: Duration) -> 
     let started = Instant::now();
     let id = scene.server.add_registry(&body(registry, mode)).await;
     tokio::time::sleep(moment.saturating_sub(started.elapsed())).await;
-    let held = lease_is_held(&scene.server).await;
+    // Between two jobs nobody holds a lease: the kill waits a moment for the next one, if there is one.
+    let mut held = lease_is_held(&scene.server).await;
+    for _ in 0..20 {
+        if held {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(15)).await;
+        held = lease_is_held(&scene.server).await;
+    }
     match &mut scene.agent {
         None => scene.server.kill_and_restart(&[]),
         Some(agent) => {

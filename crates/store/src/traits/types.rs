@@ -7,7 +7,7 @@ pub use model::job::{BlobClaim, JobOutcome};
 use model::job::{ImageState, JobWork};
 use model::registry::{Credentials, RegistryConfig, ScanMode};
 use model::{
-    DetectorVersion, Digest, EcosystemRelease, FindingKind, Gap, Id, ImageInventory, Issue, Platform, Reader, Severity,
+    DetectorVersion, Digest, EcosystemRelease, FindingKind, Id, ImageInventory, Issue, Platform, Reader, Severity,
     Timestamp,
 };
 use serde::{Deserialize, Serialize};
@@ -589,13 +589,4 @@ pub struct AuditEntry {
     pub what: String,
     /// To which thing, and how. Never a secret.
     pub detail: String,
-}
-
-/// A gap that is stored with a place: for lists across images.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ImageGap {
-    /// The image.
-    pub image: Digest,
-    /// The gap.
-    pub gap: Gap,
 }
