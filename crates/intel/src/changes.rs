@@ -37,9 +37,11 @@ impl Changes {
             Some(Key::Package(release, name)) => {
                 self.packages.insert((release, name));
             }
-            Some(Key::Exploited(cve) | Key::Rated(cve)) => {
+            Some(Key::Exploited(cve) | Key::Rated(cve) | Key::Likely(cve)) => {
                 self.vulnerabilities.insert(cve);
             }
+            // An end of support is looked up for every image anyway.
+            Some(Key::Lifecycle(..)) => {}
             // Keys are written by this crate and covered by block hashes, so this is a key of a later version.
             None => {}
         }

@@ -4,14 +4,14 @@ use crate::error::{Error, Result};
 use crate::explain::{Explanation, Lookup};
 use crate::gaps;
 use crate::matching::Enrichment;
-use crate::matching::evaluate::{Installed, judge};
+use crate::matching::applies::judgement;
 use crate::matching::{Witness, merge};
 use crate::meta::{FeedKind, FeedMeta};
 use crate::name::candidates;
-use crate::record::{Exploited, Key};
+use crate::record::{Exploited, Key, Lifecycle, Rated};
 use crate::segment::Segment;
 use crate::version::Scheme;
-use model::advisory::{BadHash, CvssScore, KevEntry};
+use model::advisory::{BadHash, CvssScore, EndOfSupport, KevEntry};
 use model::inventory::OsRelease;
 use model::{Digest, EcosystemRelease, Gap, Match, Package, PackageKey, Timestamp};
 use std::collections::HashMap;
@@ -140,7 +140,6 @@ impl Intelligence {
         let Some(feeds) = self.by_release.get(release) else { return Ok(collected) };
         for candidate in candidates(key, release.ecosystem) {
             let wanted = Key::Package(release.clone(), candidate.name.clone());
-            let installed = Installed { name: &candidate.name, version: &candidate.version, scheme };
             for index in feeds {
                 let (feed, segment) = (&self.feeds[*index], &self.segments[*index]);
                 let named = |e: Error| e.of_feed(&feed.id);
@@ -152,9 +151,12 @@ impl Intelligence {
                     records: statements.len(),
                 });
                 for stored in statements {
+                    let Some((judgement, standing)) = judgement(&stored.statement, key, &candidate, scheme) else {
+                        continue;
+                    };
                     let advisory = segment.advisory(stored.advisory).map_err(named)?;
-                    let judgement = judge(&stored.statement.says, installed);
-                    collected.witnesses.push(Witness { feed, advisory, statement: stored.statement, judgement });
+                    let statement = stored.statement;
+                    collected.witnesses.push(Witness { feed, advisory, statement, judgement, standing });
                 }
             }
         }
@@ -166,7 +168,7 @@ impl Intelligence {
         let is_os = release.ecosystem.format().is_os();
         merge(witnesses, scheme, is_os, |cve, wants_vectors| {
             let cvss = if wants_vectors { self.borrowed_vectors(cve)? } else { Vec::new() };
-            Ok(Enrichment { cvss, kev: self.exploited(cve)? })
+            Ok(Enrichment { cvss, nvd: self.nvd(cve)?, kev: self.exploited(cve)?, epss: self.likelihood(cve)? })
         })
     }
 
@@ -180,6 +182,43 @@ impl Intelligence {
         Ok(found)
     }
 
+    /// Of several NVD feeds the one that sorts last counts.
+    fn nvd(&self, cve: &str) -> Result<Option<(String, Rated)>> {
+        let mut found = None;
+        for (meta, segment) in self.of_kind(FeedKind::Nvd) {
+            let rated = segment.rated(cve).map_err(|e| e.of_feed(&meta.id))?;
+            found = rated.map(|rated| (meta.id.clone(), rated)).or(found);
+        }
+        Ok(found)
+    }
+
+    fn likelihood(&self, cve: &str) -> Result<Option<f64>> {
+        for (meta, segment) in self.of_kind(FeedKind::Epss) {
+            if let Some(found) = segment.likelihood(cve).map_err(|e| e.of_feed(&meta.id))? {
+                return Ok(Some(found.probability));
+            }
+        }
+        Ok(None)
+    }
+
+    /// When the support of an operating system's release ends, as feeds say: the longest leading part of `VERSION_ID`
+    /// that is listed counts. `None` when no feed lists it.
+    ///
+    /// # Errors
+    /// When a segment was changed after it was written.
+    pub fn end_of_life(&self, os: &OsRelease) -> Result<Option<EndOfSupport>> {
+        let mut release = os.version.as_str();
+        while !release.is_empty() {
+            for (meta, segment) in self.of_kind(FeedKind::EndOfLife) {
+                if let Some(found) = segment.lifecycle(&os.id, release).map_err(|e| e.of_feed(&meta.id))? {
+                    return Ok(end_of_support(&found, meta, release));
+                }
+            }
+            release = release.rsplit_once('.').map_or("", |(head, _)| head);
+        }
+        Ok(None)
+    }
+
     fn exploited(&self, vulnerability: &str) -> Result<Option<KevEntry>> {
         for (meta, segment) in self.of_kind(FeedKind::Kev) {
             if let Some(entry) = segment.exploited(vulnerability).map_err(|e| e.of_feed(&meta.id))? {
@@ -188,6 +227,17 @@ impl Intelligence {
         }
         Ok(None)
     }
+}
+
+fn end_of_support(found: &Lifecycle, feed: &FeedMeta, release: &str) -> Option<EndOfSupport> {
+    let time = |seconds: i64| Timestamp::from_second(seconds).ok();
+    Some(EndOfSupport {
+        feed: feed.id.clone(),
+        name: found.name.clone(),
+        release: release.to_owned(),
+        until: time(found.until)?,
+        extended_until: found.extended_until.and_then(time),
+    })
 }
 
 fn kev_entry(entry: &Exploited) -> Option<KevEntry> {

@@ -215,6 +215,7 @@ fn read_feed(
         summary: summary(&record.summary).or_else(|| summary(&record.details)),
         published: record.published.as_deref().and_then(date).map(|at| at.as_second()),
         withdrawn: record.withdrawn.is_some(),
+        disputed: false,
         is_erratum: is_os && !record.id.contains("CVE-"),
         malicious: record.id.starts_with("MAL-"),
         cvss: scores,
@@ -307,7 +308,7 @@ fn read_affected(affected: &Affected, ecosystem: Ecosystem) -> Result<Statement,
         let urgency = affected.ecosystem_specific.get("urgency").and_then(Value::as_str);
         urgency.filter(|_| ecosystem == Ecosystem::Debian).and_then(|word| word.parse().ok())
     });
-    Ok(Statement { says, rating, cvss: cvss_of(&affected.severity) })
+    Ok(Statement { rating, cvss: cvss_of(&affected.severity), ..Statement::new(says) })
 }
 
 fn read_event(event: &OsvEvent) -> Result<Option<Event>, String> {

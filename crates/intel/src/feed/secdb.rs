@@ -181,7 +181,7 @@ fn draft(id: String, fixes: Fixes, release: &EcosystemRelease, page: Option<&str
     let statement = |versions: BTreeSet<String>| {
         let versions: Vec<String> = versions.into_iter().filter(|version| version != "0").collect();
         let says = if versions.is_empty() { Says::NotAffected } else { Says::FixedIn(versions) };
-        Statement { says, rating: None, cvss: Vec::new() }
+        Statement::new(says)
     };
     let key = |package: &str| Key::Package(release.clone(), name::normalise(release.ecosystem, package));
     let statements = fixes.packages.into_iter().map(|(package, v)| (key(&package), statement(v))).collect();
@@ -192,6 +192,7 @@ fn draft(id: String, fixes: Fixes, release: &EcosystemRelease, page: Option<&str
         summary: None,
         published: None,
         withdrawn: false,
+        disputed: false,
         is_erratum: false,
         malicious: false,
         cvss: Vec::new(),

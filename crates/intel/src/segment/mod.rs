@@ -37,7 +37,7 @@ pub(crate) use write::{PackedAdvisory, SegmentContent, write};
 /// First bytes of every segment.
 const MAGIC: &[u8; 8] = b"PRATIQSG";
 /// The layout that this program writes and reads.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// Bytes that are checked together.
 const BLOCK_BYTES: usize = 64 * 1024;
 /// Size of the header.

@@ -4,7 +4,7 @@ use super::{
     BLOCK_BYTES, DIGEST_ENTRY_BYTES, FORMAT, HEADER_BYTES, HEADER_HASH_AT, KEY_ENTRY_BYTES, MAGIC, PARTS, ROOT_AT,
 };
 use crate::error::{Error, Result};
-use crate::record::{Advisory, Exploited, Key, Listed, Rated, Statement};
+use crate::record::{Advisory, Exploited, Key, Lifecycle, Likelihood, Listed, Rated, Statement};
 use model::Digest;
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
@@ -135,6 +135,16 @@ impl Segment {
             return Ok(None);
         }
         self.single(&Key::Rated(cve.to_owned()))
+    }
+
+    /// How likely a CVE is exploited.
+    pub(crate) fn likelihood(&self, cve: &str) -> Result<Option<Likelihood>> {
+        self.single(&Key::Likely(cve.to_owned()))
+    }
+
+    /// When the support of a release ends.
+    pub(crate) fn lifecycle(&self, os: &str, release: &str) -> Result<Option<Lifecycle>> {
+        self.single(&Key::Lifecycle(os.to_owned(), release.to_owned()))
     }
 
     /// What the lists say about a digest.

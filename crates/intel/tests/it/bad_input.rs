@@ -120,7 +120,7 @@ fn every_upstream_document_gets_an_answer() {
         ("hex-osv/all.zip/all/GHSA-2c28-m2m7-mf55.json", Some("osv-hex")),
         ("npm-osv/all.zip/all/MAL-2023-1.json", Some("osv-npm")),
         ("arch/advisory.json", None),
-        ("nvd-cve-api-2.0/1_item/0-1.json", None),
+        ("nvd-cve-api-2.0/1_item/0-1.json", Some("nvd")),
     ];
     let all = documents(&data.join("feed-formats"));
     assert!(all.len() > 80, "{} documents", all.len());
