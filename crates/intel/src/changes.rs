@@ -68,7 +68,7 @@ fn compare_keys(old: Option<&Segment>, new: Option<&Segment>, found: &mut Change
             (None, None) => return Ok(()),
             (Some(_), None) => Ordering::Less,
             (None, Some(_)) => Ordering::Greater,
-            (Some(left), Some(right)) => left.key.cmp(right.key),
+            (Some(left), Some(right)) => (left.order, left.key).cmp(&(right.order, right.key)),
         };
         if let Some(left) = left.as_ref().filter(|_| order.is_le()) {
             o += 1;

@@ -7,8 +7,8 @@
 
 use crate::feed::{Document, FEEDS, Parsed, Scope};
 use crate::meta::{FeedId, FeedKind, FeedMeta};
-use crate::record::{Key, Listed, Rated};
-use crate::segment::{PackedAdvisory, SegmentContent, write};
+use crate::record::{Advisory, Key, Listed, Rated};
+use crate::segment::{PackedAdvisory, SegmentContent, name_hash, write};
 use jiff::SignedDuration;
 use model::advisory::CvssScore;
 use model::{Digest, EcosystemRelease, Timestamp};
@@ -149,7 +149,8 @@ impl Builder {
             if self.advisories.get(&draft.advisory.id).is_none_or(|known| known.modified <= modified) {
                 let id = draft.advisory.id.clone();
                 let statements = draft.statements.iter().map(|(key, s)| (key.encode(), pack(s))).collect();
-                let packed = PackedAdvisory { advisory: pack(&draft.advisory), statements };
+                let packed =
+                    PackedAdvisory { advisory: pack(&draft.advisory), names: names(&draft.advisory), statements };
                 self.advisories.insert(id, Entry { modified, packed, rated: draft.rated });
             }
         }
@@ -199,7 +200,7 @@ impl Builder {
         let digests = self.digests.into_iter().map(|(d, listed)| (d, pack(&Vec::from_iter(listed)))).collect();
         let releases = releases(&advisories);
         let singles = self.singles.into_iter().map(|(key, (_, record))| (key, record)).collect();
-        let segment = write(&SegmentContent { advisories, singles, digests });
+        let segment = write(SegmentContent { advisories, singles, digests });
         // A date in the future says nothing about how recent the source is.
         let plausible = self.modified.filter(|at| at.duration_since(now) <= SignedDuration::from_hours(24));
         let meta = FeedMeta {
@@ -230,6 +231,11 @@ fn releases(advisories: &[PackedAdvisory]) -> Vec<EcosystemRelease> {
         .collect();
     found.sort();
     found
+}
+
+fn names(advisory: &Advisory) -> Vec<u32> {
+    let all = [&advisory.id].into_iter().chain(&advisory.cves).chain(&advisory.others);
+    all.map(|name| name_hash(name)).collect()
 }
 
 pub(crate) fn pack<T: Serialize>(value: &T) -> Vec<u8> {

@@ -38,11 +38,32 @@ pub(crate) struct Advisory {
     pub(crate) rating: Option<Severity>,
 }
 
+impl Advisory {
+    /// An advisory with nothing but its id, and the CVE that the id is.
+    pub(crate) fn new(id: impl Into<String>) -> Self {
+        let id = id.into();
+        Self {
+            cves: cve_prefix(&id).map(str::to_owned).into_iter().collect(),
+            others: Vec::new(),
+            url: None,
+            summary: None,
+            published: None,
+            withdrawn: false,
+            disputed: false,
+            is_erratum: false,
+            malicious: false,
+            cvss: Vec::new(),
+            rating: None,
+            id,
+        }
+    }
+}
+
 /// What an advisory says about one package.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Statement {
+pub(crate) struct Statement<S = String> {
     /// What.
-    pub(crate) says: Says,
+    pub(crate) says: Says<S>,
     /// The source's own word for this package.
     pub(crate) rating: Option<Severity>,
     /// Vectors for this package.
@@ -50,9 +71,9 @@ pub(crate) struct Statement {
     /// Which of a package's two names it is about.
     pub(crate) level: Level,
     /// The RPM module that it is about, `name:stream`; `None` when it is about packages of no module, or does not say.
-    pub(crate) module: Option<String>,
+    pub(crate) module: Option<S>,
     /// The support that one has to subscribe to, when its fix is published for nobody else.
-    pub(crate) stream: Option<Stream>,
+    pub(crate) stream: Option<Stream<S>>,
 }
 
 impl Statement {
@@ -75,12 +96,12 @@ pub(crate) enum Level {
 
 /// Extended support that not everybody gets.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(crate) struct Stream {
+pub(crate) struct Stream<S = String> {
     /// Its name for people: `Ubuntu Pro`, `RHEL EUS 9.2`.
-    pub(crate) name: String,
+    pub(crate) name: S,
     /// What a version carries that was built for it (`esm`, `.el9_2`): an installed package whose version has it
     /// says that the image is subscribed.
-    pub(crate) marker: String,
+    pub(crate) marker: S,
     /// The release is maintained for everybody as well, so this support only adds builds that have a fix: it can clear
     /// an installed build of its own, and says nothing about others.
     pub(crate) clears_only: bool,
@@ -88,51 +109,51 @@ pub(crate) struct Stream {
 
 /// The substance of a [`Statement`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) enum Says {
+pub(crate) enum Says<S = String> {
     /// Affected inside the intervals and at the versions.
     Ranges {
         /// Stretches of affected versions.
-        intervals: Vec<Interval>,
+        intervals: Vec<Interval<S>>,
         /// Versions listed one by one, sorted as text.
-        versions: Vec<String>,
+        versions: Vec<S>,
         /// Why a part of the ranges could not be read as intervals.
-        unclear: Option<String>,
+        unclear: Option<S>,
     },
     /// Fixed in these versions; one that is older than the newest of them is affected.
-    FixedIn(Vec<String>),
+    FixedIn(Vec<S>),
     /// Affected whatever the version, with no fix.
     Open {
         /// What the distribution means to do.
         outlook: Outlook,
         /// The distribution's own remark.
-        note: Option<String>,
+        note: Option<S>,
     },
     /// Not affected, whatever the version.
     NotAffected,
     /// The source has not decided, or does not say for which versions; in its words.
-    Undetermined(String),
+    Undetermined(S),
 }
 
 /// A stretch of affected versions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Interval {
+pub(crate) struct Interval<S = String> {
     /// The first affected version; `None` is before every version.
-    pub(crate) from: Option<String>,
+    pub(crate) from: Option<S>,
     /// Where it ends.
-    pub(crate) end: End,
+    pub(crate) end: End<S>,
 }
 
 /// Where a stretch of affected versions ends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum End {
+pub(crate) enum End<S = String> {
     /// Every later version is affected.
     Never,
     /// Before this version, which has the fix.
-    Fixed(String),
+    Fixed(S),
     /// With this version; a later one that has the fix, when it is known.
-    Last(String, Option<String>),
+    Last(S, Option<S>),
     /// Before this version, about which nothing is said.
-    Limit(String),
+    Limit(S),
 }
 
 /// An entry of a catalogue of known exploited vulnerabilities.

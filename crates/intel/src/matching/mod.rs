@@ -9,6 +9,7 @@ pub(crate) mod applies;
 pub(crate) mod evaluate;
 pub(crate) mod interval;
 mod merge;
+pub(crate) mod sift;
 
 pub(crate) use merge::{Enrichment, merge};
 

@@ -5,6 +5,7 @@ mod acceptance;
 mod bad_input;
 mod golden;
 mod matching;
+mod possible;
 mod ranges;
 mod segments;
 mod support;
