@@ -39,12 +39,15 @@ const fn naming(ecosystem: Ecosystem) -> Naming {
         | Ecosystem::Suse
         | Ecosystem::OpenSuse
         | Ecosystem::OpenEuler => Naming::Source,
-        Ecosystem::Wolfi | Ecosystem::Chainguard | Ecosystem::PhotonOs | Ecosystem::AzureLinux => Naming::Both,
+        Ecosystem::Wolfi | Ecosystem::Chainguard | Ecosystem::MinimOs | Ecosystem::PhotonOs | Ecosystem::AzureLinux => {
+            Naming::Both
+        }
         Ecosystem::RedHat
         | Ecosystem::AlmaLinux
         | Ecosystem::OracleLinux
         | Ecosystem::AmazonLinux
         | Ecosystem::Fedora
+        | Ecosystem::Arch
         | Ecosystem::Npm
         | Ecosystem::PyPI
         | Ecosystem::Go
@@ -111,6 +114,8 @@ pub(crate) fn normalise(ecosystem: Ecosystem, name: &str) -> String {
         Ecosystem::Alpine
         | Ecosystem::Wolfi
         | Ecosystem::Chainguard
+        | Ecosystem::MinimOs
+        | Ecosystem::Arch
         | Ecosystem::Debian
         | Ecosystem::Ubuntu
         | Ecosystem::RedHat

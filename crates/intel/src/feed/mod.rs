@@ -4,6 +4,8 @@
 //!
 //! Invariant: whatever the bytes, a feed answers; a record that it cannot read is counted and named, never guessed at.
 
+mod arch;
+mod csaf;
 mod debian;
 mod end_of_life;
 mod epss;
@@ -12,16 +14,22 @@ mod kev;
 mod nvd;
 mod osv;
 mod outline;
+mod oval;
+mod photon;
+mod purl;
 mod release;
 mod secdb;
+mod updateinfo;
+mod vex;
+mod xml;
 
 use crate::meta::{FeedId, FeedKind};
-use crate::record::{Advisory, Exploited, Key, Listed, Statement};
+use crate::record::{Advisory, Exploited, Key, Listed, Statement, cve_prefix};
 use model::advisory::CvssScore;
 use model::{Digest, Timestamp};
 use outline::Outline;
 use serde::{Deserialize, Deserializer, de::IgnoredAny};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Every feed, in the order in which a document is offered to them.
 pub(crate) const FEEDS: &[&dyn Feed] = &[
@@ -30,6 +38,12 @@ pub(crate) const FEEDS: &[&dyn Feed] = &[
     &debian::DebianTracker,
     &kev::Kev,
     &nvd::Nvd,
+    &csaf::Csaf,
+    &vex::Vex,
+    &updateinfo::Updateinfo,
+    &oval::Oval,
+    &photon::Photon,
+    &arch::Arch,
     &epss::Epss,
     &end_of_life::EndOfLife,
     &hashes::Hashes,
@@ -198,6 +212,27 @@ fn date(text: &str) -> Option<Timestamp> {
     let text = text.trim();
     let whole = ["", "Z", ":00Z", "T00:00:00Z"].into_iter();
     whole.map(|end| format!("{text}{end}")).find_map(|text| text.parse().ok())
+}
+
+/// Every CVE id in a text, sorted.
+fn cves_in(text: &str) -> BTreeSet<String> {
+    text.match_indices("CVE-").filter_map(|(at, _)| cve_prefix(&text[at..])).map(str::to_owned).collect()
+}
+
+/// Several fixed versions of one package in one document, one for each architecture or product, without duplicates.
+fn add_version(versions: &mut Vec<String>, version: String) {
+    if !versions.contains(&version) {
+        versions.push(version);
+        versions.sort();
+    }
+}
+
+/// An RPM version as packages have it: the epoch stands before it unless it is 0.
+fn rpm_version(epoch: Option<&str>, version: &str, release: &str) -> String {
+    match epoch.filter(|epoch| !epoch.is_empty() && *epoch != "0") {
+        Some(epoch) => format!("{epoch}:{version}-{release}"),
+        None => format!("{version}-{release}"),
+    }
 }
 
 /// A page that may be shown as a link.

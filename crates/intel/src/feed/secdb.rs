@@ -1,4 +1,5 @@
-//! Alpine's secdb (`alpine-secdb-v3.10-main`), and Wolfi's and Chainguard's, which have the same form.
+//! Alpine's secdb (`alpine-secdb-v3.10-main`), and Wolfi's, Chainguard's and
+//! MinimOS's, which have the same form.
 //!
 //! A document is one repository of one release. It lists, by source package (origin), versions and what each fixed.
 //! A package that is older than a listed version has what that version fixed. Version `0` lists what the package never
@@ -112,6 +113,7 @@ fn target(distroversion: Option<&str>, urlprefix: Option<&str>) -> Option<(Ecosy
     let host = urlprefix?.split("://").nth(1)?.split('/').next()?;
     match host {
         "packages.wolfi.dev" => Some((EcosystemRelease::of(Ecosystem::Wolfi), None)),
+        "packages.mini.dev" => Some((EcosystemRelease::of(Ecosystem::MinimOs), None)),
         "packages.cgr.dev" => Some((EcosystemRelease::of(Ecosystem::Chainguard), None)),
         _ => None,
     }

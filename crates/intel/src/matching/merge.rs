@@ -11,6 +11,7 @@
 //!   source's word. Of several vectors of one source the newest CVSS version counts.
 
 use super::Witness;
+use super::applies::Standing;
 use super::evaluate::Outcome;
 use crate::cvss;
 use crate::record::Rated;
@@ -239,7 +240,9 @@ fn build(vulnerability: String, group: &[&Witness<'_>], scheme: Scheme, is_os: b
 fn severity(group: &[&Witness<'_>], is_os: bool, scores: &Scores) -> (Severity, String) {
     let word = || {
         let rating = |w: &&Witness<'_>| w.statement.rating.or(w.advisory.rating).map(|s| (s, w.feed.id.clone()));
-        group.iter().find_map(rating)
+        // An erratum rates all that it fixes at once; a statement about the CVE alone says more.
+        let (errata, alone): (Vec<_>, Vec<_>) = group.iter().partition(|w| w.advisory.is_erratum);
+        alone.into_iter().chain(errata).find_map(rating)
     };
     let found = if is_os { word().or_else(|| scores.best()) } else { scores.best().or_else(word) };
     found.unwrap_or_else(|| (Severity::Unknown, "none".to_owned()))
@@ -266,7 +269,12 @@ fn decide(group: &[&Witness<'_>], scheme: Scheme, is_os: bool) -> (Verdict, Stri
     let mut texts: Vec<String> = ordered.iter().map(|w| w.sentence()).collect();
     let disagreeing = |w: &&Witness<'_>| rank(w) == 1;
     texts.extend(silent.iter().filter(|w| disagreeing(w)).map(|w| {
-        format!("{} does not decide, because the distribution's own feed does ({})", w.label(), w.sentence())
+        let why = match (w.standing, deciding.first().map(|w| w.standing)) {
+            (Standing::Unsubscribed, _) => "its fix is for subscribers",
+            (_, Some(Standing::Subscribed)) => "the installed build is one for subscribers",
+            _ => "the distribution's own feed does",
+        };
+        format!("{} does not decide, because {why} ({})", w.label(), w.sentence())
     }));
     (verdict, sentences(texts))
 }

@@ -114,7 +114,8 @@ impl Scheme {
     /// The scheme of an ecosystem's versions.
     pub const fn of(ecosystem: Ecosystem) -> Self {
         match ecosystem {
-            Ecosystem::Alpine | Ecosystem::Wolfi | Ecosystem::Chainguard => Self::Apk,
+            Ecosystem::Alpine | Ecosystem::Wolfi | Ecosystem::Chainguard | Ecosystem::MinimOs => Self::Apk,
+            Ecosystem::Arch => Self::Alpm,
             Ecosystem::Debian | Ecosystem::Ubuntu => Self::Deb,
             Ecosystem::RedHat
             | Ecosystem::AlmaLinux
