@@ -28,6 +28,7 @@ usage: cargo xtask COMMAND
                         measure `pratique scan` against the floor; --write puts the table into docs/measurements.md,
                         --no-build takes the release programs as they are
   bench image           make that benchmark's image ahead of time
+  quality               judge the labelled rows of fixtures/quality: precision, recall, share of undecided answers
   docs                  build the documentation of every crate, warnings are errors";
 
 fn main() -> ExitCode {
@@ -50,6 +51,7 @@ fn run(arguments: &[&str]) -> Result<()> {
         ["bless"] => bless(),
         ["bench", "scan", rest @ ..] => bench::scan(rest),
         ["bench", "image"] => bench::image().map(drop),
+        ["quality"] => quality(),
         ["docs"] => docs(),
         [] | ["help" | "--help" | "-h"] => {
             println!("{USAGE}");
@@ -107,6 +109,11 @@ fn test(arguments: &[&str]) -> Result<()> {
     }
     full.push("--show-output");
     Run::cargo(&full).wait()
+}
+
+/// The quality gate alone, with its figures. It is one of the tests, so that [`ci`] holds it too.
+fn quality() -> Result<()> {
+    Run::cargo(&["test", "-p", "intel", "--test", "it", "quality", "--", "--show-output"]).wait()
 }
 
 fn bless() -> Result<()> {

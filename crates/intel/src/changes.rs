@@ -37,9 +37,11 @@ impl Changes {
             Some(Key::Package(release, name)) => {
                 self.packages.insert((release, name));
             }
-            Some(Key::Exploited(cve) | Key::Rated(cve)) => {
+            Some(Key::Exploited(cve) | Key::Rated(cve) | Key::Likely(cve)) => {
                 self.vulnerabilities.insert(cve);
             }
+            // An end of support is looked up for every image anyway.
+            Some(Key::Lifecycle(..)) => {}
             // Keys are written by this crate and covered by block hashes, so this is a key of a later version.
             None => {}
         }
@@ -66,7 +68,7 @@ fn compare_keys(old: Option<&Segment>, new: Option<&Segment>, found: &mut Change
             (None, None) => return Ok(()),
             (Some(_), None) => Ordering::Less,
             (None, Some(_)) => Ordering::Greater,
-            (Some(left), Some(right)) => left.key.cmp(right.key),
+            (Some(left), Some(right)) => (left.order, left.key).cmp(&(right.order, right.key)),
         };
         if let Some(left) = left.as_ref().filter(|_| order.is_le()) {
             o += 1;

@@ -7,8 +7,8 @@
 
 use crate::feed::{Document, FEEDS, Parsed, Scope};
 use crate::meta::{FeedId, FeedKind, FeedMeta};
-use crate::record::{Key, Listed, Rated};
-use crate::segment::{PackedAdvisory, SegmentContent, write};
+use crate::record::{Advisory, Key, Listed, Rated};
+use crate::segment::{PackedAdvisory, SegmentContent, name_hash, write};
 use jiff::SignedDuration;
 use model::advisory::CvssScore;
 use model::{Digest, EcosystemRelease, Timestamp};
@@ -105,7 +105,8 @@ struct Builder {
     documents: u64,
     modified: Option<Timestamp>,
     advisories: BTreeMap<String, Entry>,
-    singles: BTreeMap<Key, Vec<u8>>,
+    /// With the date of each.
+    singles: BTreeMap<Key, (Option<Timestamp>, Vec<u8>)>,
     digests: BTreeMap<Digest, BTreeSet<Listed>>,
     broken: u64,
     broken_named: BTreeSet<String>,
@@ -148,12 +149,19 @@ impl Builder {
             if self.advisories.get(&draft.advisory.id).is_none_or(|known| known.modified <= modified) {
                 let id = draft.advisory.id.clone();
                 let statements = draft.statements.iter().map(|(key, s)| (key.encode(), pack(s))).collect();
-                let packed = PackedAdvisory { advisory: pack(&draft.advisory), statements };
+                let packed =
+                    PackedAdvisory { advisory: pack(&draft.advisory), names: names(&draft.advisory), statements };
                 self.advisories.insert(id, Entry { modified, packed, rated: draft.rated });
             }
         }
         for (cve, exploited) in parsed.exploited {
-            self.singles.insert(Key::Exploited(cve), pack(&exploited));
+            self.singles.insert(Key::Exploited(cve), (None, pack(&exploited)));
+        }
+        for (key, modified, record) in parsed.singles {
+            let record = (modified, record);
+            if self.singles.get(&key).is_none_or(|known| *known < record) {
+                self.singles.insert(key, record);
+            }
         }
         for (digest, listed) in parsed.digests {
             self.digests.entry(digest).or_default().insert(listed);
@@ -187,11 +195,12 @@ impl Builder {
         }
         for (cve, mut cvss) in rated {
             crate::cvss::sort(&mut cvss);
-            self.singles.insert(Key::Rated(cve), pack(&Rated { cvss }));
+            self.singles.insert(Key::Rated(cve), (None, pack(&Rated { cvss, ..Rated::default() })));
         }
         let digests = self.digests.into_iter().map(|(d, listed)| (d, pack(&Vec::from_iter(listed)))).collect();
         let releases = releases(&advisories);
-        let segment = write(&SegmentContent { advisories, singles: self.singles, digests });
+        let singles = self.singles.into_iter().map(|(key, (_, record))| (key, record)).collect();
+        let segment = write(SegmentContent { advisories, singles, digests });
         // A date in the future says nothing about how recent the source is.
         let plausible = self.modified.filter(|at| at.duration_since(now) <= SignedDuration::from_hours(24));
         let meta = FeedMeta {
@@ -217,13 +226,18 @@ fn releases(advisories: &[PackedAdvisory]) -> Vec<EcosystemRelease> {
         .into_iter()
         .filter_map(|prefix| match Key::decode(&[prefix, b"\x1f"].concat()) {
             Some(Key::Package(release, _)) => Some(release),
-            Some(Key::Exploited(_) | Key::Rated(_)) | None => None,
+            Some(Key::Exploited(_) | Key::Rated(_) | Key::Likely(_) | Key::Lifecycle(..)) | None => None,
         })
         .collect();
     found.sort();
     found
 }
 
-fn pack<T: Serialize>(value: &T) -> Vec<u8> {
+fn names(advisory: &Advisory) -> Vec<u32> {
+    let all = [&advisory.id].into_iter().chain(&advisory.cves).chain(&advisory.others);
+    all.map(|name| name_hash(name)).collect()
+}
+
+pub(crate) fn pack<T: Serialize>(value: &T) -> Vec<u8> {
     postcard::to_stdvec(value).expect("records have only lengths that are known before they are written")
 }

@@ -53,7 +53,7 @@ pub(crate) fn find(
         }
         found.extend(intelligence.feeds_of(&release).flat_map(|feed| feed_gaps(feed, now)));
     }
-    let is_general = |feed: &&FeedMeta| matches!(feed.kind, FeedKind::Kev | FeedKind::Hashes);
+    let is_general = |feed: &&FeedMeta| feed.kind.is_general();
     found.extend(intelligence.feeds().iter().filter(is_general).flat_map(|feed| feed_gaps(feed, now)));
     found.into_iter().collect()
 }

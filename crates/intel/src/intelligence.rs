@@ -4,17 +4,17 @@ use crate::error::{Error, Result};
 use crate::explain::{Explanation, Lookup};
 use crate::gaps;
 use crate::matching::Enrichment;
-use crate::matching::evaluate::{Installed, judge};
-use crate::matching::{Witness, merge};
+use crate::matching::applies::judgement;
+use crate::matching::{Witness, merge, sift};
 use crate::meta::{FeedKind, FeedMeta};
-use crate::name::candidates;
-use crate::record::{Exploited, Key};
-use crate::segment::Segment;
+use crate::name::{Candidate, candidates};
+use crate::record::{Exploited, Key, Lifecycle, Rated, Statement};
+use crate::segment::{Segment, StoredStatement, name_hash};
 use crate::version::Scheme;
-use model::advisory::{BadHash, CvssScore, KevEntry};
+use model::advisory::{BadHash, CvssScore, EndOfSupport, KevEntry};
 use model::inventory::OsRelease;
-use model::{Digest, EcosystemRelease, Gap, Match, Package, PackageKey, Timestamp};
-use std::collections::HashMap;
+use model::{Digest, EcosystemRelease, Gap, Match, Package, PackageKey, Timestamp, Verdict};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// One generation of intelligence: a set of opened feeds. Cheap to make, shared by reference or `Arc`.
 #[derive(Debug)]
@@ -31,6 +31,23 @@ pub struct Intelligence {
 struct Collected<'a> {
     witnesses: Vec<Witness<'a>>,
     lookups: Vec<Lookup>,
+}
+
+/// How much is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Depth {
+    /// Every statement.
+    Everything,
+    /// What can make a package affected or undecided.
+    Possible,
+}
+
+/// A statement that was found under one of a package's names.
+struct Said<'a, 'c> {
+    /// Index of the feed.
+    feed: usize,
+    candidate: &'c Candidate,
+    stored: StoredStatement<'a>,
 }
 
 impl Intelligence {
@@ -55,8 +72,39 @@ impl Intelligence {
     /// When a segment was changed after it was written.
     pub fn matches(&self, key: &PackageKey) -> Result<Vec<Match>> {
         let Some(release) = key.ecosystem() else { return Ok(Vec::new()) };
-        let collected = self.collect(key, &release)?;
+        let collected = self.collect(key, &release, Depth::Everything)?;
         self.merge(&collected.witnesses, &release)
+    }
+
+    /// The same without the vulnerabilities that the package does not have, at a small part of the cost: those are told
+    /// by their versions alone, and nothing else of them is read.
+    ///
+    /// # Errors
+    /// When a segment was changed after it was written.
+    pub fn possible(&self, key: &PackageKey) -> Result<Vec<Match>> {
+        let Some(release) = key.ecosystem() else { return Ok(Vec::new()) };
+        let collected = self.collect(key, &release, Depth::Possible)?;
+        let mut found = self.merge(&collected.witnesses, &release)?;
+        found.retain(|found| !matches!(found.verdict, Verdict::NotAffected { .. }));
+        Ok(found)
+    }
+
+    /// The packages that some advisory about one of these vulnerabilities speaks of, as
+    /// [`Changes::packages`](crate::Changes) names them; there may be a few too many.
+    ///
+    /// # Errors
+    /// When a segment was changed after it was written.
+    pub fn packages_with(&self, vulnerabilities: &BTreeSet<String>) -> Result<BTreeSet<(EcosystemRelease, String)>> {
+        let hashes: HashSet<u32> = vulnerabilities.iter().map(|id| name_hash(id)).collect();
+        let mut found = BTreeSet::new();
+        for (feed, segment) in self.segments.iter().enumerate() {
+            for key in segment.packages_named(&hashes).map_err(|e| self.of_feed(feed, e))? {
+                if let Key::Package(release, name) = key {
+                    found.insert((release, name));
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// True when a feed has records for exactly this ecosystem and release.
@@ -94,7 +142,7 @@ impl Intelligence {
         let Some(release) = key.ecosystem() else {
             return Ok(Explanation::unsupported(key, vulnerability));
         };
-        let collected = self.collect(key, &release)?;
+        let collected = self.collect(key, &release, Depth::Everything)?;
         let is_asked = |id: &str| id.eq_ignore_ascii_case(vulnerability);
         let found = self
             .merge(&collected.witnesses, &release)?
@@ -134,31 +182,64 @@ impl Intelligence {
         self.feeds.iter().zip(&self.segments).filter(move |(meta, _)| meta.kind == kind)
     }
 
-    fn collect(&self, key: &PackageKey, release: &EcosystemRelease) -> Result<Collected<'_>> {
+    fn collect(&self, key: &PackageKey, release: &EcosystemRelease, depth: Depth) -> Result<Collected<'_>> {
         let scheme = Scheme::of(release.ecosystem);
         let mut collected = Collected { witnesses: Vec::new(), lookups: Vec::new() };
         let Some(feeds) = self.by_release.get(release) else { return Ok(collected) };
-        for candidate in candidates(key, release.ecosystem) {
+        let candidates = candidates(key, release.ecosystem);
+        let mut found: Vec<Said<'_, '_>> = Vec::new();
+        for candidate in &candidates {
             let wanted = Key::Package(release.clone(), candidate.name.clone());
-            let installed = Installed { name: &candidate.name, version: &candidate.version, scheme };
-            for index in feeds {
-                let (feed, segment) = (&self.feeds[*index], &self.segments[*index]);
-                let named = |e: Error| e.of_feed(&feed.id);
-                let statements = segment.statements(&wanted).map_err(named)?;
-                collected.lookups.push(Lookup {
-                    feed: feed.id.clone(),
-                    name: candidate.name.clone(),
-                    version: candidate.version.clone(),
-                    records: statements.len(),
-                });
-                for stored in statements {
-                    let advisory = segment.advisory(stored.advisory).map_err(named)?;
-                    let judgement = judge(&stored.statement.says, installed);
-                    collected.witnesses.push(Witness { feed, advisory, statement: stored.statement, judgement });
+            for feed in feeds {
+                let statements = self.segments[*feed].statements(&wanted).map_err(|e| self.of_feed(*feed, e))?;
+                if depth == Depth::Everything {
+                    collected.lookups.push(Lookup {
+                        feed: self.feeds[*feed].id.clone(),
+                        name: candidate.name.clone(),
+                        version: candidate.version.clone(),
+                        records: statements.len(),
+                    });
                 }
+                found.extend(statements.into_iter().map(|stored| Said { feed: *feed, candidate, stored }));
             }
         }
+        if depth == Depth::Possible {
+            found = self.sift(found, key, scheme)?;
+        }
+        for said in &found {
+            collected.witnesses.extend(self.witness(said, key, scheme)?);
+        }
         Ok(collected)
+    }
+
+    /// Leaves out what surely says "not affected" and speaks of nothing that another statement sees otherwise.
+    fn sift<'a, 'c>(&self, found: Vec<Said<'a, 'c>>, key: &PackageKey, scheme: Scheme) -> Result<Vec<Said<'a, 'c>>>
+    where
+        Self: 'a,
+    {
+        let mut kept = Vec::with_capacity(found.len());
+        for Said { feed, candidate, stored } in &found {
+            let statement = stored.read().map_err(|e| self.of_feed(*feed, e))?;
+            kept.push(!sift::is_clear(&statement, key, candidate, scheme));
+        }
+        sift::keep_related(&mut kept, |index| {
+            let Said { feed, stored, .. } = &found[index];
+            self.segments[*feed].names(stored.advisory).map_err(|e| self.of_feed(*feed, e))
+        })?;
+        Ok(found.into_iter().zip(kept).filter(|(_, kept)| *kept).map(|(said, _)| said).collect())
+    }
+
+    fn witness(&self, said: &Said<'_, '_>, key: &PackageKey, scheme: Scheme) -> Result<Option<Witness<'_>>> {
+        let statement: Statement = said.stored.read().map_err(|e| self.of_feed(said.feed, e))?;
+        let Some((judgement, standing)) = judgement(&statement, key, said.candidate, scheme) else { return Ok(None) };
+        let feed = &self.feeds[said.feed];
+        let advisory =
+            self.segments[said.feed].advisory(said.stored.advisory).map_err(|e| self.of_feed(said.feed, e))?;
+        Ok(Some(Witness { feed, advisory, statement, judgement, standing }))
+    }
+
+    fn of_feed(&self, feed: usize, error: Error) -> Error {
+        error.of_feed(&self.feeds[feed].id)
     }
 
     fn merge(&self, witnesses: &[Witness<'_>], release: &EcosystemRelease) -> Result<Vec<Match>> {
@@ -166,7 +247,7 @@ impl Intelligence {
         let is_os = release.ecosystem.format().is_os();
         merge(witnesses, scheme, is_os, |cve, wants_vectors| {
             let cvss = if wants_vectors { self.borrowed_vectors(cve)? } else { Vec::new() };
-            Ok(Enrichment { cvss, kev: self.exploited(cve)? })
+            Ok(Enrichment { cvss, nvd: self.nvd(cve)?, kev: self.exploited(cve)?, epss: self.likelihood(cve)? })
         })
     }
 
@@ -180,6 +261,43 @@ impl Intelligence {
         Ok(found)
     }
 
+    /// Of several NVD feeds the one that sorts last counts.
+    fn nvd(&self, cve: &str) -> Result<Option<(String, Rated)>> {
+        let mut found = None;
+        for (meta, segment) in self.of_kind(FeedKind::Nvd) {
+            let rated = segment.rated(cve).map_err(|e| e.of_feed(&meta.id))?;
+            found = rated.map(|rated| (meta.id.clone(), rated)).or(found);
+        }
+        Ok(found)
+    }
+
+    fn likelihood(&self, cve: &str) -> Result<Option<f64>> {
+        for (meta, segment) in self.of_kind(FeedKind::Epss) {
+            if let Some(found) = segment.likelihood(cve).map_err(|e| e.of_feed(&meta.id))? {
+                return Ok(Some(found.probability));
+            }
+        }
+        Ok(None)
+    }
+
+    /// When the support of an operating system's release ends, as feeds say: the longest leading part of `VERSION_ID`
+    /// that is listed counts. `None` when no feed lists it.
+    ///
+    /// # Errors
+    /// When a segment was changed after it was written.
+    pub fn end_of_life(&self, os: &OsRelease) -> Result<Option<EndOfSupport>> {
+        let mut release = os.version.as_str();
+        while !release.is_empty() {
+            for (meta, segment) in self.of_kind(FeedKind::EndOfLife) {
+                if let Some(found) = segment.lifecycle(&os.id, release).map_err(|e| e.of_feed(&meta.id))? {
+                    return Ok(end_of_support(&found, meta, release));
+                }
+            }
+            release = release.rsplit_once('.').map_or("", |(head, _)| head);
+        }
+        Ok(None)
+    }
+
     fn exploited(&self, vulnerability: &str) -> Result<Option<KevEntry>> {
         for (meta, segment) in self.of_kind(FeedKind::Kev) {
             if let Some(entry) = segment.exploited(vulnerability).map_err(|e| e.of_feed(&meta.id))? {
@@ -188,6 +306,17 @@ impl Intelligence {
         }
         Ok(None)
     }
+}
+
+fn end_of_support(found: &Lifecycle, feed: &FeedMeta, release: &str) -> Option<EndOfSupport> {
+    let time = |seconds: i64| Timestamp::from_second(seconds).ok();
+    Some(EndOfSupport {
+        feed: feed.id.clone(),
+        name: found.name.clone(),
+        release: release.to_owned(),
+        until: time(found.until)?,
+        extended_until: found.extended_until.and_then(time),
+    })
 }
 
 fn kev_entry(entry: &Exploited) -> Option<KevEntry> {

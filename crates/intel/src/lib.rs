@@ -19,6 +19,7 @@ mod intelligence;
 mod matching;
 mod meta;
 mod name;
+pub mod range;
 mod record;
 mod segment;
 pub mod version;

@@ -19,6 +19,24 @@ pub enum FeedKind {
     Secdb,
     /// Debian's security tracker.
     DebianTracker,
+    /// A distribution's errata as `updateinfo.xml` (Amazon Linux, Fedora), one feed per repository.
+    Updateinfo,
+    /// A distribution's errata as OVAL definitions (Oracle Linux, Azure Linux).
+    Oval,
+    /// A distribution's statements as CSAF documents (Red Hat, SUSE).
+    Csaf,
+    /// A distribution's statements as OpenVEX documents (Ubuntu).
+    Vex,
+    /// Photon OS's list of CVEs, one feed per release.
+    Photon,
+    /// Arch Linux's security tracker.
+    Arch,
+    /// NVD's CVE records.
+    Nvd,
+    /// FIRST's probabilities of exploitation.
+    Epss,
+    /// Ends of support.
+    EndOfLife,
     /// CISA's catalogue of known exploited vulnerabilities.
     Kev,
     /// A list of digests of known bad files.
@@ -32,6 +50,15 @@ impl FeedKind {
             Self::Osv => "osv",
             Self::Secdb => "secdb",
             Self::DebianTracker => "debian-tracker",
+            Self::Updateinfo => "updateinfo",
+            Self::Oval => "oval",
+            Self::Csaf => "csaf",
+            Self::Vex => "vex",
+            Self::Photon => "photon",
+            Self::Arch => "arch",
+            Self::Nvd => "nvd",
+            Self::Epss => "epss",
+            Self::EndOfLife => "end-of-life",
             Self::Kev => "kev",
             Self::Hashes => "hashes",
         }
@@ -41,9 +68,50 @@ impl FeedKind {
     /// list is kept by hand and not published on a schedule.
     pub const fn age_days_max(self) -> Option<i64> {
         match self {
-            Self::Osv | Self::Secdb | Self::DebianTracker => Some(30),
-            Self::Kev => Some(14),
+            Self::Osv
+            | Self::Secdb
+            | Self::DebianTracker
+            | Self::Updateinfo
+            | Self::Oval
+            | Self::Csaf
+            | Self::Vex
+            | Self::Photon
+            | Self::Arch
+            | Self::Nvd => Some(30),
+            Self::Kev | Self::Epss => Some(14),
+            Self::EndOfLife => Some(90),
             Self::Hashes => None,
+        }
+    }
+
+    /// A distribution's own word on its packages.
+    pub const fn is_distribution(self) -> bool {
+        match self {
+            Self::Secdb
+            | Self::DebianTracker
+            | Self::Updateinfo
+            | Self::Oval
+            | Self::Csaf
+            | Self::Vex
+            | Self::Photon
+            | Self::Arch => true,
+            Self::Osv | Self::Nvd | Self::Epss | Self::EndOfLife | Self::Kev | Self::Hashes => false,
+        }
+    }
+
+    /// It says something about vulnerabilities or releases in general, and names no packages.
+    pub const fn is_general(self) -> bool {
+        match self {
+            Self::Kev | Self::Hashes | Self::Nvd | Self::Epss | Self::EndOfLife => true,
+            Self::Osv
+            | Self::Secdb
+            | Self::DebianTracker
+            | Self::Updateinfo
+            | Self::Oval
+            | Self::Csaf
+            | Self::Vex
+            | Self::Photon
+            | Self::Arch => false,
         }
     }
 }
@@ -94,7 +162,19 @@ impl FeedMeta {
                 Some((vendor, rest)) => format!("{vendor} secdb {}", rest.replace('-', " ")),
                 None => self.id.clone(),
             },
-            FeedKind::Osv | FeedKind::DebianTracker | FeedKind::Kev | FeedKind::Hashes => self.id.clone(),
+            FeedKind::Osv
+            | FeedKind::DebianTracker
+            | FeedKind::Updateinfo
+            | FeedKind::Oval
+            | FeedKind::Csaf
+            | FeedKind::Vex
+            | FeedKind::Photon
+            | FeedKind::Arch
+            | FeedKind::Nvd
+            | FeedKind::Epss
+            | FeedKind::EndOfLife
+            | FeedKind::Kev
+            | FeedKind::Hashes => self.id.clone(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Under which names a package is looked up: the same function for what a feed says and for what is installed.
 
-use model::{Ecosystem, EcosystemRelease, PackageKey};
+use model::{Ecosystem, EcosystemRelease, PackageFormat, PackageKey};
 
 /// A name under which advisories about a package may be kept, and the version that they compare with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -9,6 +9,12 @@ pub(crate) struct Candidate {
     pub(crate) name: String,
     /// The version as found.
     pub(crate) version: String,
+    /// It is the installed package's own name.
+    pub(crate) is_binary: bool,
+    /// It is the source package's name.
+    pub(crate) is_source: bool,
+    /// It is the name that this distribution's advisories use when they do not say which they mean.
+    pub(crate) is_habit: bool,
 }
 
 /// Which of a distribution's two names its advisories use.
@@ -33,12 +39,15 @@ const fn naming(ecosystem: Ecosystem) -> Naming {
         | Ecosystem::Suse
         | Ecosystem::OpenSuse
         | Ecosystem::OpenEuler => Naming::Source,
-        Ecosystem::Wolfi | Ecosystem::Chainguard | Ecosystem::PhotonOs | Ecosystem::AzureLinux => Naming::Both,
+        Ecosystem::Wolfi | Ecosystem::Chainguard | Ecosystem::MinimOs | Ecosystem::PhotonOs | Ecosystem::AzureLinux => {
+            Naming::Both
+        }
         Ecosystem::RedHat
         | Ecosystem::AlmaLinux
         | Ecosystem::OracleLinux
         | Ecosystem::AmazonLinux
         | Ecosystem::Fedora
+        | Ecosystem::Arch
         | Ecosystem::Npm
         | Ecosystem::PyPI
         | Ecosystem::Go
@@ -51,22 +60,41 @@ const fn naming(ecosystem: Ecosystem) -> Naming {
     }
 }
 
+/// Distributions of which some feeds name sources and others installed packages, and say which they do
+/// ([`Level`](crate::record::Level)): Red Hat's VEX names sources where there is no fix, SUSE's names installed
+/// packages, Rocky's errata too.
+const fn has_both_names(ecosystem: Ecosystem) -> bool {
+    matches!(ecosystem, Ecosystem::RedHat | Ecosystem::Suse | Ecosystem::OpenSuse | Ecosystem::RockyLinux)
+}
+
 /// Names and versions to look a package up by, the deciding one first.
 pub(crate) fn candidates(key: &PackageKey, ecosystem: Ecosystem) -> Vec<Candidate> {
-    let binary = || Candidate { name: normalise(ecosystem, &key.name), version: key.version.clone() };
-    let source = || {
-        key.source.as_ref().map_or_else(binary, |source| Candidate {
-            name: normalise(ecosystem, &source.name),
-            version: source.version.clone(),
-        })
+    let habit = naming(ecosystem);
+    let candidate = |name: &str, version: &str, is_binary: bool, is_source: bool| Candidate {
+        name: normalise(ecosystem, name),
+        version: version.to_owned(),
+        is_binary,
+        is_source,
+        is_habit: match habit {
+            Naming::Binary => is_binary,
+            Naming::Source => is_source,
+            Naming::Both => true,
+        },
     };
-    let mut found = match naming(ecosystem) {
-        Naming::Binary => vec![binary()],
-        Naming::Source => vec![source()],
-        Naming::Both => vec![source(), binary()],
+    let Some(source) = key.source.as_ref().filter(|source| source.name != key.name) else {
+        // RPM's source file name has no epoch, and the installed version has.
+        let of_source = key.source.as_ref().filter(|_| habit != Naming::Binary && key.format != PackageFormat::Rpm);
+        let version = of_source.map_or(&key.version, |source| &source.version);
+        return vec![candidate(&key.name, version, true, true)];
     };
-    found.dedup_by(|b, a| a.name == b.name);
-    found
+    let of_source = candidate(&source.name, &source.version, false, true);
+    let of_binary = candidate(&key.name, &key.version, true, false);
+    match habit {
+        Naming::Binary | Naming::Source if has_both_names(ecosystem) => vec![of_source, of_binary],
+        Naming::Both => vec![of_source, of_binary],
+        Naming::Binary => vec![of_binary],
+        Naming::Source => vec![of_source],
+    }
 }
 
 /// Where a package's advisories are kept: the same (ecosystem and release, name) pairs that
@@ -86,6 +114,8 @@ pub(crate) fn normalise(ecosystem: Ecosystem, name: &str) -> String {
         Ecosystem::Alpine
         | Ecosystem::Wolfi
         | Ecosystem::Chainguard
+        | Ecosystem::MinimOs
+        | Ecosystem::Arch
         | Ecosystem::Debian
         | Ecosystem::Ubuntu
         | Ecosystem::RedHat

@@ -26,6 +26,8 @@ pub(crate) struct Advisory {
     pub(crate) published: Option<i64>,
     /// It was taken back.
     pub(crate) withdrawn: bool,
+    /// Somebody who should know says that it is no vulnerability.
+    pub(crate) disputed: bool,
     /// It speaks of an update that a distribution published, so `published` is when the fix came out.
     pub(crate) is_erratum: bool,
     /// The package itself is malicious.
@@ -36,64 +38,122 @@ pub(crate) struct Advisory {
     pub(crate) rating: Option<Severity>,
 }
 
+impl Advisory {
+    /// An advisory with nothing but its id, and the CVE that the id is.
+    pub(crate) fn new(id: impl Into<String>) -> Self {
+        let id = id.into();
+        Self {
+            cves: cve_prefix(&id).map(str::to_owned).into_iter().collect(),
+            others: Vec::new(),
+            url: None,
+            summary: None,
+            published: None,
+            withdrawn: false,
+            disputed: false,
+            is_erratum: false,
+            malicious: false,
+            cvss: Vec::new(),
+            rating: None,
+            id,
+        }
+    }
+}
+
 /// What an advisory says about one package.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Statement {
+pub(crate) struct Statement<S = String> {
     /// What.
-    pub(crate) says: Says,
+    pub(crate) says: Says<S>,
     /// The source's own word for this package.
     pub(crate) rating: Option<Severity>,
     /// Vectors for this package.
     pub(crate) cvss: Vec<CvssScore>,
+    /// Which of a package's two names it is about.
+    pub(crate) level: Level,
+    /// The RPM module that it is about, `name:stream`; `None` when it is about packages of no module, or does not say.
+    pub(crate) module: Option<S>,
+    /// The support that one has to subscribe to, when its fix is published for nobody else.
+    pub(crate) stream: Option<Stream<S>>,
+}
+
+impl Statement {
+    /// A statement about everything of that name.
+    pub(crate) const fn new(says: Says) -> Self {
+        Self { says, rating: None, cvss: Vec::new(), level: Level::Either, module: None, stream: None }
+    }
+}
+
+/// Which of a distribution's two names a statement uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) enum Level {
+    /// It does not say; the distribution's habit decides.
+    Either,
+    /// The installed package's own name and version.
+    Binary,
+    /// The source package's name and version.
+    Source,
+}
+
+/// Extended support that not everybody gets.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct Stream<S = String> {
+    /// Its name for people: `Ubuntu Pro`, `RHEL EUS 9.2`.
+    pub(crate) name: S,
+    /// What a version carries that was built for it (`esm`, `.el9_2`): an installed package whose version has it
+    /// says that the image is subscribed.
+    pub(crate) marker: S,
+    /// The release is maintained for everybody as well, so this support only adds builds that have a fix: it can clear
+    /// an installed build of its own, and says nothing about others.
+    pub(crate) clears_only: bool,
 }
 
 /// The substance of a [`Statement`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) enum Says {
+pub(crate) enum Says<S = String> {
     /// Affected inside the intervals and at the versions.
     Ranges {
         /// Stretches of affected versions.
-        intervals: Vec<Interval>,
+        intervals: Vec<Interval<S>>,
         /// Versions listed one by one, sorted as text.
-        versions: Vec<String>,
+        versions: Vec<S>,
         /// Why a part of the ranges could not be read as intervals.
-        unclear: Option<String>,
+        unclear: Option<S>,
     },
     /// Fixed in these versions; one that is older than the newest of them is affected.
-    FixedIn(Vec<String>),
+    FixedIn(Vec<S>),
     /// Affected whatever the version, with no fix.
     Open {
         /// What the distribution means to do.
         outlook: Outlook,
         /// The distribution's own remark.
-        note: Option<String>,
+        note: Option<S>,
     },
     /// Not affected, whatever the version.
     NotAffected,
     /// The source has not decided, or does not say for which versions; in its words.
-    Undetermined(String),
+    Undetermined(S),
 }
 
 /// A stretch of affected versions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Interval {
+pub(crate) struct Interval<S = String> {
     /// The first affected version; `None` is before every version.
-    pub(crate) from: Option<String>,
+    pub(crate) from: Option<S>,
     /// Where it ends.
-    pub(crate) end: End,
+    pub(crate) end: End<S>,
 }
 
 /// Where a stretch of affected versions ends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum End {
+pub(crate) enum End<S = String> {
     /// Every later version is affected.
     Never,
     /// Before this version, which has the fix.
-    Fixed(String),
+    Fixed(S),
     /// With this version; a later one that has the fix, when it is known.
-    Last(String, Option<String>),
+    Last(S, Option<S>),
     /// Before this version, about which nothing is said.
-    Limit(String),
+    Limit(S),
 }
 
 /// An entry of a catalogue of known exploited vulnerabilities.
@@ -110,8 +170,34 @@ pub(crate) struct Exploited {
 /// What is known about a CVE in general, for feeds that do not rate.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub(crate) struct Rated {
-    /// Vectors that could be scored, sorted.
+    /// Vectors of the feed itself that could be scored, sorted.
     pub(crate) cvss: Vec<CvssScore>,
+    /// Vectors that the feed passes on, with who gave them: a CVE's numbering authority, by its name.
+    pub(crate) others: Vec<(String, CvssScore)>,
+    /// Somebody who should know says that it is no vulnerability.
+    pub(crate) disputed: bool,
+    /// The CVE was rejected: its number stands for no vulnerability.
+    pub(crate) rejected: bool,
+}
+
+/// How likely a CVE is exploited within 30 days (FIRST, EPSS).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Likelihood {
+    /// 0 to 1.
+    pub(crate) probability: f64,
+}
+
+/// When the support of a release of an operating system ends; days as seconds since 1970.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Lifecycle {
+    /// The product's name for people.
+    pub(crate) name: String,
+    /// When it was published.
+    pub(crate) released: Option<i64>,
+    /// The last day of security support for everyone.
+    pub(crate) until: i64,
+    /// The last day of the extended support that follows.
+    pub(crate) extended_until: Option<i64>,
 }
 
 /// A digest on a list of known bad files.
@@ -133,6 +219,10 @@ pub(crate) enum Key {
     Exploited(String),
     /// A [`Rated`] entry of a CVE.
     Rated(String),
+    /// A [`Likelihood`] of a CVE.
+    Likely(String),
+    /// A [`Lifecycle`] of a release: os-release `ID` and the leading parts of `VERSION_ID`.
+    Lifecycle(String, String),
 }
 
 const SEPARATOR: char = '\u{1f}';
@@ -144,6 +234,8 @@ impl Key {
             Self::Package(release, name) => format!("P{release}{SEPARATOR}{name}").into_bytes(),
             Self::Exploited(cve) => format!("E{cve}").into_bytes(),
             Self::Rated(cve) => format!("R{cve}").into_bytes(),
+            Self::Likely(cve) => format!("Q{cve}").into_bytes(),
+            Self::Lifecycle(os, release) => format!("L{os}{SEPARATOR}{release}").into_bytes(),
         }
     }
 
@@ -156,6 +248,12 @@ impl Key {
         }
         if let Some(cve) = text.strip_prefix('E') {
             return Some(Self::Exploited(cve.to_owned()));
+        }
+        if let Some(cve) = text.strip_prefix('Q') {
+            return Some(Self::Likely(cve.to_owned()));
+        }
+        if let Some((os, release)) = text.strip_prefix('L').and_then(|rest| rest.split_once(SEPARATOR)) {
+            return Some(Self::Lifecycle(os.to_owned(), release.to_owned()));
         }
         text.strip_prefix('R').map(|cve| Self::Rated(cve.to_owned()))
     }
@@ -200,6 +298,8 @@ mod tests {
             Key::Package(release, "openssl".into()),
             Key::Exploited("CVE-2019-1547".into()),
             Key::Rated("CVE-2019-1547".into()),
+            Key::Likely("CVE-2019-1547".into()),
+            Key::Lifecycle("debian".into(), "12".into()),
         ] {
             assert_eq!(Key::decode(&key.encode()), Some(key));
         }

@@ -118,6 +118,21 @@ pub struct KevEntry {
     pub ransomware: bool,
 }
 
+/// When the support of one release of an operating system ends, as a feed says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndOfSupport {
+    /// The feed that says so.
+    pub feed: String,
+    /// The operating system, for people.
+    pub name: String,
+    /// The release: the leading parts of os-release `VERSION_ID`.
+    pub release: String,
+    /// The last day of security support for everyone, at 00:00 UTC.
+    pub until: Timestamp,
+    /// The last day of the extended support that follows, at 00:00 UTC, where there is one.
+    pub extended_until: Option<Timestamp>,
+}
+
 /// A known bad file.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct BadHash {

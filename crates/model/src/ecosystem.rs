@@ -14,6 +14,12 @@ pub enum Ecosystem {
     Wolfi,
     /// Chainguard OS.
     Chainguard,
+    /// MinimOS.
+    #[serde(rename = "MinimOS")]
+    MinimOs,
+    /// Arch Linux. osv.dev has no name for it.
+    #[serde(rename = "Arch Linux")]
+    Arch,
     /// Debian.
     Debian,
     /// Ubuntu.
@@ -73,10 +79,12 @@ pub enum Ecosystem {
 
 impl Ecosystem {
     /// Every ecosystem.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 27] = [
         Self::Alpine,
         Self::Wolfi,
         Self::Chainguard,
+        Self::MinimOs,
+        Self::Arch,
         Self::Debian,
         Self::Ubuntu,
         Self::RedHat,
@@ -107,6 +115,8 @@ impl Ecosystem {
             Self::Alpine => "Alpine",
             Self::Wolfi => "Wolfi",
             Self::Chainguard => "Chainguard",
+            Self::MinimOs => "MinimOS",
+            Self::Arch => "Arch Linux",
             Self::Debian => "Debian",
             Self::Ubuntu => "Ubuntu",
             Self::RedHat => "Red Hat",
@@ -140,7 +150,8 @@ impl Ecosystem {
     /// How its packages are recorded.
     pub const fn format(self) -> PackageFormat {
         match self {
-            Self::Alpine | Self::Wolfi | Self::Chainguard => PackageFormat::Apk,
+            Self::Alpine | Self::Wolfi | Self::Chainguard | Self::MinimOs => PackageFormat::Apk,
+            Self::Arch => PackageFormat::Alpm,
             Self::Debian | Self::Ubuntu => PackageFormat::Deb,
             Self::RedHat
             | Self::AlmaLinux
@@ -171,6 +182,8 @@ impl Ecosystem {
             "alpine" => Self::Alpine,
             "wolfi" => Self::Wolfi,
             "chainguard" => Self::Chainguard,
+            "minimos" => Self::MinimOs,
+            "arch" => Self::Arch,
             "debian" => Self::Debian,
             "ubuntu" => Self::Ubuntu,
             "rhel" | "centos" => Self::RedHat,
@@ -194,6 +207,8 @@ impl Ecosystem {
         let release = match self {
             Self::Alpine if version.is_empty() || version.contains("_alpha") || version == "edge" => "edge".to_owned(),
             Self::Alpine => format!("v{}", parts(2)),
+            // The first Amazon Linux counts by month (`2018.03`); its advisories know one release.
+            Self::AmazonLinux if version.starts_with("201") => "1".to_owned(),
             Self::Debian
             | Self::RedHat
             | Self::AlmaLinux
@@ -201,10 +216,14 @@ impl Ecosystem {
             | Self::OracleLinux
             | Self::AmazonLinux
             | Self::Fedora => parts(1),
+            // Tumbleweed's `VERSION_ID` is the day of the snapshot.
+            Self::OpenSuse if version.len() == 8 && !version.contains('.') => "Tumbleweed".to_owned(),
             Self::Ubuntu | Self::Suse | Self::OpenSuse | Self::PhotonOs | Self::AzureLinux => parts(2),
             Self::OpenEuler => version.to_owned(),
             Self::Wolfi
             | Self::Chainguard
+            | Self::MinimOs
+            | Self::Arch
             | Self::Npm
             | Self::PyPI
             | Self::Go
@@ -275,7 +294,7 @@ impl PackageKey {
     /// Where advisories about this package are kept; `None` when its distribution is unknown or not supported.
     pub fn ecosystem(&self) -> Option<EcosystemRelease> {
         match self.format {
-            PackageFormat::Apk | PackageFormat::Deb | PackageFormat::Rpm => {
+            PackageFormat::Apk | PackageFormat::Deb | PackageFormat::Rpm | PackageFormat::Alpm => {
                 let found = EcosystemRelease::of_distro(self.distro.as_ref()?)?;
                 (found.ecosystem.format() == self.format).then_some(found)
             }
@@ -309,6 +328,13 @@ mod tests {
         check("ubuntu", "24.04", "Ubuntu:24.04");
         check("rhel", "9.4", "Red Hat:9");
         check("wolfi", "20230201", "Wolfi");
+        check("amzn", "2018.03", "Amazon Linux:1");
+        check("amzn", "2", "Amazon Linux:2");
+        check("amzn", "2023", "Amazon Linux:2023");
+        check("opensuse-tumbleweed", "20240801", "openSUSE:Tumbleweed");
+        check("opensuse-leap", "15.5", "openSUSE:15.5");
+        check("minimos", "20241031", "MinimOS");
+        check("arch", "20240101.0.1", "Arch Linux");
         check("gentoo", "1", "");
     }
 }

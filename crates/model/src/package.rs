@@ -33,11 +33,13 @@ pub enum PackageFormat {
     NuGet,
     /// Bitnami's application packages.
     Bitnami,
+    /// Arch Linux's package format.
+    Alpm,
 }
 
 impl PackageFormat {
     /// Every format.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Apk,
         Self::Deb,
         Self::Rpm,
@@ -50,6 +52,7 @@ impl PackageFormat {
         Self::Composer,
         Self::NuGet,
         Self::Bitnami,
+        Self::Alpm,
     ];
 
     /// The purl type (purl specification, `PURL-TYPES`).
@@ -67,6 +70,7 @@ impl PackageFormat {
             Self::Composer => "composer",
             Self::NuGet => "nuget",
             Self::Bitnami => "bitnami",
+            Self::Alpm => "alpm",
         }
     }
 
@@ -77,7 +81,7 @@ impl PackageFormat {
 
     /// Is it a distribution's own format, whose advisories depend on the release?
     pub const fn is_os(self) -> bool {
-        matches!(self, Self::Apk | Self::Deb | Self::Rpm)
+        matches!(self, Self::Apk | Self::Deb | Self::Rpm | Self::Alpm)
     }
 }
 
@@ -143,7 +147,7 @@ impl PackageKey {
     pub fn purl(&self) -> Purl {
         let distro = self.distro.as_ref();
         let (namespace, name) = match self.format {
-            PackageFormat::Apk | PackageFormat::Deb | PackageFormat::Rpm => {
+            PackageFormat::Apk | PackageFormat::Deb | PackageFormat::Rpm | PackageFormat::Alpm => {
                 (distro.map(|d| d.id.as_str()), self.name.as_str())
             }
             PackageFormat::Maven => split_namespace(&self.name, ':'),

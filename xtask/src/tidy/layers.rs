@@ -52,7 +52,7 @@ const PURE: [(&str, &[&str]); 5] = [
     ),
     (
         "intel",
-        &["model", "serde", "serde_json", "thiserror", "jiff", "csv", "sha2", "postcard", "percent-encoding", "memchr"],
+        &["model", "serde", "serde_json", "thiserror", "jiff", "csv", "sha2", "postcard", "percent-encoding", "memchr", "quick-xml"],
     ),
     ("policy", &["model", "serde", "serde_json", "thiserror", "jiff", "globset", "toml"]),
     ("report", &["model", "serde", "serde_json", "thiserror", "jiff", "utoipa", "comfy-table"]),

@@ -20,6 +20,8 @@ const fn support_of(format: PackageFormat) -> Support {
         PackageFormat::Apk => (&["apk"], &["apk"], "apk"),
         PackageFormat::Deb => (&["dpkg"], &["dpkg"], "deb"),
         PackageFormat::Rpm => (&["rpm"], &["rpm/cbl-mariner-2.0", "rpm/sle15-bci", "rpm/libuuid"], "rpm"),
+        // Only software bills of materials name them: no image of the distribution has been asked for.
+        PackageFormat::Alpm => (&[], &[], "alpm"),
         PackageFormat::Npm => (&["node-lock", "npm"], &["node-lock", "npm"], "npm"),
         PackageFormat::PyPi => (&["python", "python-lock"], &["python", "python-lock"], "pep440"),
         PackageFormat::Golang => (&["go"], &["go"], "go"),

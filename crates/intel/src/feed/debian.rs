@@ -153,7 +153,7 @@ fn statement(state: &State) -> Result<Statement, String> {
         // "not yet assigned" and "end-of-life" rate nothing.
         _ => None,
     };
-    Ok(Statement { says, rating, cvss: Vec::new() })
+    Ok(Statement { rating, ..Statement::new(says) })
 }
 
 /// `ignored`: it will not be fixed. `postponed`, or marked as not worth an advisory of its own (`no-dsa`): later, if
@@ -182,6 +182,7 @@ fn draft(id: String, collected: Collected) -> Draft {
         summary: summary(&collected.description),
         published: None,
         withdrawn: false,
+        disputed: false,
         is_erratum: false,
         malicious: false,
         cvss: Vec::new(),

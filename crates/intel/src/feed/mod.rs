@@ -4,29 +4,57 @@
 //!
 //! Invariant: whatever the bytes, a feed answers; a record that it cannot read is counted and named, never guessed at.
 
+mod arch;
+mod csaf;
 mod debian;
+mod end_of_life;
+mod epss;
 mod hashes;
 mod kev;
+mod nvd;
 mod osv;
 mod outline;
+mod oval;
+mod photon;
+mod purl;
 mod release;
 mod secdb;
+mod updateinfo;
+mod vex;
+mod xml;
 
 use crate::meta::{FeedId, FeedKind};
-use crate::record::{Advisory, Exploited, Key, Listed, Statement};
+use crate::record::{Advisory, Exploited, Key, Listed, Statement, cve_prefix};
 use model::advisory::CvssScore;
 use model::{Digest, Timestamp};
 use outline::Outline;
 use serde::{Deserialize, Deserializer, de::IgnoredAny};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Every feed, in the order in which a document is offered to them.
-pub(crate) const FEEDS: &[&dyn Feed] = &[&osv::Osv, &secdb::Secdb, &debian::DebianTracker, &kev::Kev, &hashes::Hashes];
+pub(crate) const FEEDS: &[&dyn Feed] = &[
+    &osv::Osv,
+    &secdb::Secdb,
+    &debian::DebianTracker,
+    &kev::Kev,
+    &nvd::Nvd,
+    &csaf::Csaf,
+    &vex::Vex,
+    &updateinfo::Updateinfo,
+    &oval::Oval,
+    &photon::Photon,
+    &arch::Arch,
+    &epss::Epss,
+    &end_of_life::EndOfLife,
+    &hashes::Hashes,
+];
 
 /// The longest id, name or version that is kept, in bytes.
 const TEXT_BYTES_MAX: usize = 1024;
 /// The longest summary that is kept, in characters.
 const SUMMARY_CHARS_MAX: usize = 200;
+/// The longest text of a document that an error shows, in characters.
+const SHOWN_CHARS_MAX: usize = 100;
 /// The longest feed id.
 const FEED_ID_BYTES_MAX: usize = 100;
 
@@ -87,6 +115,8 @@ pub(crate) struct Parsed {
     pub(crate) drafts: Vec<Draft>,
     pub(crate) exploited: BTreeMap<String, Exploited>,
     pub(crate) digests: Vec<(Digest, Listed)>,
+    /// Records that stand for themselves, each with its own date: the newest of a key counts.
+    pub(crate) singles: Vec<(Key, Option<Timestamp>, Vec<u8>)>,
     /// Records that could not be read, by name and reason.
     pub(crate) broken: Vec<String>,
     /// Records that are kept out, counted by reason.
@@ -103,6 +133,7 @@ impl Parsed {
             drafts: Vec::new(),
             exploited: BTreeMap::new(),
             digests: Vec::new(),
+            singles: Vec::new(),
             broken: Vec::new(),
             skipped: BTreeMap::new(),
         }
@@ -150,6 +181,11 @@ fn plain<'a>(what: &str, text: &'a str) -> Result<&'a str, String> {
     Ok(text)
 }
 
+/// A text that is shown and not interpreted: cut, and without control characters.
+fn shown(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(SHOWN_CHARS_MAX).collect()
+}
+
 /// A feed id of any text: lower-case, everything but letters, digits, `.` and `_` becomes `-`.
 fn feed_id(text: &str) -> FeedId {
     let mut id: String = text
@@ -171,9 +207,32 @@ fn summary(text: &str) -> Option<String> {
     (!kept.is_empty()).then_some(kept)
 }
 
-/// Dates as feeds write them: RFC 3339, or a bare day.
+/// Dates as feeds write them: RFC 3339, or a day, or a day and a time without a zone, which is UTC.
 fn date(text: &str) -> Option<Timestamp> {
-    text.parse().ok().or_else(|| format!("{}T00:00:00Z", text.trim()).parse().ok())
+    let text = text.trim();
+    let whole = ["", "Z", ":00Z", "T00:00:00Z"].into_iter();
+    whole.map(|end| format!("{text}{end}")).find_map(|text| text.parse().ok())
+}
+
+/// Every CVE id in a text, sorted.
+fn cves_in(text: &str) -> BTreeSet<String> {
+    text.match_indices("CVE-").filter_map(|(at, _)| cve_prefix(&text[at..])).map(str::to_owned).collect()
+}
+
+/// Several fixed versions of one package in one document, one for each architecture or product, without duplicates.
+fn add_version(versions: &mut Vec<String>, version: String) {
+    if !versions.contains(&version) {
+        versions.push(version);
+        versions.sort();
+    }
+}
+
+/// An RPM version as packages have it: the epoch stands before it unless it is 0.
+fn rpm_version(epoch: Option<&str>, version: &str, release: &str) -> String {
+    match epoch.filter(|epoch| !epoch.is_empty() && *epoch != "0") {
+        Some(epoch) => format!("{epoch}:{version}-{release}"),
+        None => format!("{version}-{release}"),
+    }
 }
 
 /// A page that may be shown as a link.
@@ -206,6 +265,13 @@ mod tests {
     fn feed_ids_are_safe_file_names() {
         assert_eq!(feed_id("osv-Rocky Linux"), "osv-rocky-linux");
         assert_eq!(feed_id("hashes-../../x"), "hashes-..-..-x");
-        assert_eq!(date("2025-08-25").map(|d| d.to_string()).as_deref(), Some("2025-08-25T00:00:00Z"));
+        let check =
+            |text: &str, expect: &str| assert_eq!(date(text).map(|d| d.to_string()).unwrap_or_default(), expect);
+        check("2025-08-25", "2025-08-25T00:00:00Z");
+        check("2011-09-27 22:46", "2011-09-27T22:46:00Z");
+        check("2023-02-17 20:41:00", "2023-02-17T20:41:00Z");
+        check("2024-05-14T15:45:11.543", "2024-05-14T15:45:11.543Z");
+        check("2023-03-07T00:00:00+0000", "2023-03-07T00:00:00Z");
+        check("soon", "");
     }
 }

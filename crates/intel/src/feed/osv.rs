@@ -4,14 +4,15 @@
 //! counted in a feed of their own, so that the status shows what is not used.
 
 use super::outline::string_field;
-use super::{Document, Draft, Feed, Parsed, Scope, date, feed_id, nullable, plain, release, summary, web_page};
+use super::release::{self, Target};
+use super::{Document, Draft, Feed, Parsed, Scope, date, feed_id, nullable, plain, summary, web_page};
 use crate::matching::interval::{Event, intervals};
 use crate::meta::{FeedId, FeedKind};
-use crate::record::{Advisory, Key, Says, Statement, cve_prefix};
+use crate::record::{Advisory, End, Key, Says, Statement, Stream, cve_prefix};
 use crate::version::Scheme;
 use crate::{cvss, name};
 use model::advisory::CvssScore;
-use model::{Ecosystem, EcosystemRelease, Severity};
+use model::{Ecosystem, Severity};
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::btree_map::Entry;
@@ -130,7 +131,7 @@ impl Feed for Osv {
         let record: Record =
             serde_json::from_slice(document.bytes).map_err(|e| format!("it is not a whole OSV record: {e}"))?;
         plain("the record's id", &record.id)?;
-        let mut feeds: BTreeMap<FeedId, Vec<(EcosystemRelease, &Affected, String)>> = BTreeMap::new();
+        let mut feeds: BTreeMap<FeedId, Vec<(Target, &Affected, String)>> = BTreeMap::new();
         let mut unknown: BTreeSet<&str> = BTreeSet::new();
         for affected in &record.affected {
             let Some(package) = &affected.package else {
@@ -138,9 +139,9 @@ impl Feed for Osv {
                 continue;
             };
             match release::read(&package.ecosystem) {
-                Some(release) => {
-                    let name = name::normalise(release.ecosystem, plain("a package's name", &package.name)?);
-                    feeds.entry(feed_of(&package.ecosystem)).or_default().push((release, affected, name));
+                Some(target) => {
+                    let name = name::normalise(target.release.ecosystem, plain("a package's name", &package.name)?);
+                    feeds.entry(feed_of(&package.ecosystem)).or_default().push((target, affected, name));
                 }
                 None => {
                     unknown.insert(package.ecosystem.split(':').next().unwrap_or_default());
@@ -180,12 +181,8 @@ fn ecosystem_of_hint(hint: &str) -> Option<String> {
     })
 }
 
-fn read_feed(
-    record: &Record,
-    feed: FeedId,
-    affected: &[(EcosystemRelease, &Affected, String)],
-) -> Result<Parsed, String> {
-    let is_os = affected.iter().any(|(release, _, _)| release.ecosystem.format().is_os());
+fn read_feed(record: &Record, feed: FeedId, affected: &[(Target, &Affected, String)]) -> Result<Parsed, String> {
+    let is_os = affected.iter().any(|(target, _, _)| target.release.ecosystem.format().is_os());
     let (cves, others) = names(record, is_os)?;
     let mut parsed = Parsed::new(feed, FeedKind::Osv, Scope::Part);
     parsed.modified = record.modified.as_deref().and_then(date);
@@ -195,11 +192,14 @@ fn read_feed(
     }
     let scores = cvss_of(&record.severity);
     let mut all_scores = scores.clone();
-    let mut statements: BTreeMap<Key, Statement> = BTreeMap::new();
-    for (release, affected, name) in affected {
-        let statement = read_affected(affected, release.ecosystem)?;
+    let module = module_of(&record.summary);
+    let mut statements: BTreeMap<(Key, Option<Stream>), Statement> = BTreeMap::new();
+    for (target, affected, name) in affected {
+        let mut statement = read_affected(affected, target.release.ecosystem)?;
+        statement.stream = target.stream.clone();
+        statement.module = module.clone().filter(|_| is_module_build(&statement.says));
         all_scores.extend(statement.cvss.iter().cloned());
-        match statements.entry(Key::Package(release.clone(), name.clone())) {
+        match statements.entry((Key::Package(target.release.clone(), name.clone()), target.stream.clone())) {
             Entry::Vacant(first) => drop(first.insert(statement)),
             Entry::Occupied(known) => join(known.into_mut(), statement),
         }
@@ -215,6 +215,7 @@ fn read_feed(
         summary: summary(&record.summary).or_else(|| summary(&record.details)),
         published: record.published.as_deref().and_then(date).map(|at| at.as_second()),
         withdrawn: record.withdrawn.is_some(),
+        disputed: false,
         is_erratum: is_os && !record.id.contains("CVE-"),
         malicious: record.id.starts_with("MAL-"),
         cvss: scores,
@@ -222,9 +223,25 @@ fn read_feed(
         cves,
         others,
     };
-    let statements = statements.into_iter().collect();
+    let statements = statements.into_iter().map(|((key, _), statement)| (key, statement)).collect();
     parsed.drafts.push(Draft { modified: parsed.modified, advisory, statements, rated });
     Ok(parsed)
+}
+
+/// Errata of the RHEL family say in their title which module they are about: `Important: nodejs:18 security update`.
+fn module_of(summary: &str) -> Option<String> {
+    let mut words = summary.split(' ').filter(|word| !word.ends_with(':'));
+    let module = words.find(|word| word.contains(':'))?;
+    let (name, stream) = module.split_once(':')?;
+    let legible =
+        |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-+".contains(&b));
+    (legible(name) && legible(stream)).then(|| module.to_owned())
+}
+
+/// Of an erratum about a module only the packages that were built for it are in it.
+fn is_module_build(says: &Says) -> bool {
+    let Says::Ranges { intervals, .. } = says else { return false };
+    intervals.iter().any(|interval| matches!(&interval.end, End::Fixed(fixed) if fixed.contains(".module")))
 }
 
 /// A record may speak of one package several times: it is affected where any of them says so.
@@ -307,7 +324,7 @@ fn read_affected(affected: &Affected, ecosystem: Ecosystem) -> Result<Statement,
         let urgency = affected.ecosystem_specific.get("urgency").and_then(Value::as_str);
         urgency.filter(|_| ecosystem == Ecosystem::Debian).and_then(|word| word.parse().ok())
     });
-    Ok(Statement { says, rating, cvss: cvss_of(&affected.severity) })
+    Ok(Statement { rating, cvss: cvss_of(&affected.severity), ..Statement::new(says) })
 }
 
 fn read_event(event: &OsvEvent) -> Result<Option<Event>, String> {
@@ -365,6 +382,16 @@ mod tests {
         check("feeds/osv/PyPI.zip/PYSEC-2021-1.json", Some("PyPI"));
         check("npm/GHSA-1.json", Some("npm"));
         check("x/y.json", None);
+    }
+
+    #[test]
+    fn titles_name_the_module() {
+        let check = |summary: &str, expect: Option<&str>| assert_eq!(module_of(summary).as_deref(), expect);
+        check("Important: nodejs:18 security update", Some("nodejs:18"));
+        check("mariadb:10.3 bug fix update", Some("mariadb:10.3"));
+        check("new module: php:7.4", Some("php:7.4"));
+        check("Important: kernel security update", None);
+        check("Red Hat Security Advisory: podman security update", None);
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Alpine's secdb (`alpine-secdb-v3.10-main`), and Wolfi's and Chainguard's, which have the same form.
+//! Alpine's secdb (`alpine-secdb-v3.10-main`), and Wolfi's, Chainguard's and
+//! MinimOS's, which have the same form.
 //!
 //! A document is one repository of one release. It lists, by source package (origin), versions and what each fixed.
 //! A package that is older than a listed version has what that version fixed. Version `0` lists what the package never
@@ -112,6 +113,7 @@ fn target(distroversion: Option<&str>, urlprefix: Option<&str>) -> Option<(Ecosy
     let host = urlprefix?.split("://").nth(1)?.split('/').next()?;
     match host {
         "packages.wolfi.dev" => Some((EcosystemRelease::of(Ecosystem::Wolfi), None)),
+        "packages.mini.dev" => Some((EcosystemRelease::of(Ecosystem::MinimOs), None)),
         "packages.cgr.dev" => Some((EcosystemRelease::of(Ecosystem::Chainguard), None)),
         _ => None,
     }
@@ -181,7 +183,7 @@ fn draft(id: String, fixes: Fixes, release: &EcosystemRelease, page: Option<&str
     let statement = |versions: BTreeSet<String>| {
         let versions: Vec<String> = versions.into_iter().filter(|version| version != "0").collect();
         let says = if versions.is_empty() { Says::NotAffected } else { Says::FixedIn(versions) };
-        Statement { says, rating: None, cvss: Vec::new() }
+        Statement::new(says)
     };
     let key = |package: &str| Key::Package(release.clone(), name::normalise(release.ecosystem, package));
     let statements = fixes.packages.into_iter().map(|(package, v)| (key(&package), statement(v))).collect();
@@ -192,6 +194,7 @@ fn draft(id: String, fixes: Fixes, release: &EcosystemRelease, page: Option<&str
         summary: None,
         published: None,
         withdrawn: false,
+        disputed: false,
         is_erratum: false,
         malicious: false,
         cvss: Vec::new(),

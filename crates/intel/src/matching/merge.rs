@@ -6,12 +6,15 @@
 //! * Withdrawn advisories count only where nothing else speaks of the vulnerability.
 //! * For distribution packages the distribution's own feed decides; copies in OSV are kept as sources.
 //! * Among equals: affected before undecided before not affected.
-//! * Severity: the distribution's word, then the newest CVSS vector (these advisories', then other feeds' for the same
-//!   CVE), then the source's word.
+//! * Severity: the distribution's word and then its vector, then NVD's vector, then those of these advisories, then the
+//!   CVE's numbering authority as NVD passes it on, then vectors that other feeds have for the same CVE, then the
+//!   source's word. Of several vectors of one source the newest CVSS version counts.
 
 use super::Witness;
+use super::applies::Standing;
 use super::evaluate::Outcome;
 use crate::cvss;
+use crate::record::Rated;
 use crate::version::Scheme;
 use model::advisory::{AdvisoryRef, CvssScore, KevEntry, NotAffected, Outlook};
 use model::{Match, Severity, Timestamp, Verdict};
@@ -24,8 +27,68 @@ const SENTENCES_MAX: usize = 8;
 pub(crate) struct Enrichment {
     /// Vectors from other feeds, each with the feed that has it.
     pub(crate) cvss: Vec<(String, CvssScore)>,
+    /// NVD's own record, with the feed that has it.
+    pub(crate) nvd: Option<(String, Rated)>,
     /// Its entry in a catalogue of known exploited vulnerabilities.
     pub(crate) kev: Option<KevEntry>,
+    /// Probability of exploitation within 30 days.
+    pub(crate) epss: Option<f64>,
+}
+
+/// A score and who gave it.
+type Sourced = (String, CvssScore);
+
+/// Everything that rates one vulnerability, by who says it.
+#[derive(Default)]
+struct Scores {
+    /// The distribution's feeds.
+    distribution: Vec<Sourced>,
+    /// NVD itself.
+    nvd: Vec<Sourced>,
+    /// The other advisories of the match.
+    own: Vec<Sourced>,
+    /// Numbering authorities, through NVD.
+    authorities: Vec<Sourced>,
+    /// Other feeds.
+    borrowed: Vec<Sourced>,
+}
+
+impl Scores {
+    fn of(group: &[&Witness<'_>]) -> Self {
+        let mut found = Self::default();
+        for witness in group {
+            let to = if witness.feed.kind.is_distribution() { &mut found.distribution } else { &mut found.own };
+            to.extend(scores(witness));
+        }
+        found
+    }
+
+    /// In the order in which they count.
+    fn by_rank(&self) -> [&Vec<Sourced>; 5] {
+        [&self.distribution, &self.nvd, &self.own, &self.authorities, &self.borrowed]
+    }
+
+    fn all(&self) -> Vec<CvssScore> {
+        let mut all = self.by_rank().into_iter().flatten().map(|(_, score)| score.clone()).collect();
+        cvss::sort(&mut all);
+        all
+    }
+
+    /// The newest version and, in it, the highest score of the first source that has one.
+    fn best(&self) -> Option<(Severity, String)> {
+        let first = self.by_rank().into_iter().find(|scores| !scores.is_empty())?;
+        let mut sorted = first.iter().map(|(_, score)| score.clone()).collect();
+        cvss::sort(&mut sorted);
+        let best = sorted.first()?;
+        let source = first.iter().find(|(_, score)| score == best).map(|(source, _)| source.clone())?;
+        Some((Severity::from_cvss(best.score), source))
+    }
+
+    fn add_nvd(&mut self, feed: &str, rated: &Rated) {
+        self.nvd = rated.cvss.iter().map(|score| (feed.to_owned(), score.clone())).collect();
+        self.authorities =
+            rated.others.iter().map(|(who, score)| (format!("{who} in {feed}"), score.clone())).collect();
+    }
 }
 
 /// Merges witnesses into matches, sorted by vulnerability. `enrich` is asked about CVEs that the package may have, and
@@ -48,27 +111,32 @@ pub(crate) fn merge<E>(
                 .then_with(|| a.advisory.id.cmp(&b.advisory.id))
                 .then_with(|| a.judgement.comparison.cmp(&b.judgement.comparison))
         });
-        let own: Vec<(String, CvssScore)> = group.iter().flat_map(|w| scores(w)).collect();
+        let mut scores = Scores::of(&group);
         let mut found = build(vulnerability, &group, scheme, is_os);
-        rate(&mut found, &group, is_os, &own);
         // What is known beside the advisories matters only where the vulnerability may be there.
         if !matches!(found.verdict, Verdict::NotAffected { .. }) && crate::record::is_cve(&found.vulnerability) {
-            let Enrichment { cvss: borrowed, kev } = enrich(&found.vulnerability, own.is_empty())?;
-            found.kev = kev;
-            if !borrowed.is_empty() {
-                rate(&mut found, &group, is_os, &borrowed);
+            let is_unscored = scores.distribution.is_empty() && scores.own.is_empty();
+            let Enrichment { cvss: borrowed, nvd, kev, epss } = enrich(&found.vulnerability, is_unscored)?;
+            (found.kev, found.epss, scores.borrowed) = (kev, epss, borrowed);
+            if let Some((feed, rated)) = nvd {
+                scores.add_nvd(&feed, &rated);
+                doubt(&mut found, &feed, &rated);
             }
         }
+        found.cvss = scores.all();
+        (found.severity, found.severity_source) = severity(&group, is_os, &scores);
         matches.push(found);
     }
     Ok(matches)
 }
 
-/// Fills in vectors and severity.
-fn rate(found: &mut Match, group: &[&Witness<'_>], is_os: bool, scores: &[(String, CvssScore)]) {
-    found.cvss = scores.iter().map(|(_, score)| score.clone()).collect();
-    cvss::sort(&mut found.cvss);
-    (found.severity, found.severity_source) = severity(group, is_os, &found.cvss, scores);
+/// Says what NVD says against the CVE itself. The verdict stays that of the advisories.
+fn doubt(found: &mut Match, feed: &str, rated: &Rated) {
+    if rated.rejected {
+        found.because.push_str(&format!("; {feed} says that {} was rejected", found.vulnerability));
+    } else if rated.disputed {
+        found.because.push_str(&format!("; {feed} says that {} is disputed", found.vulnerability));
+    }
 }
 
 /// Witnesses by vulnerability.
@@ -169,22 +237,14 @@ fn build(vulnerability: String, group: &[&Witness<'_>], scheme: Scheme, is_os: b
     }
 }
 
-fn severity(
-    group: &[&Witness<'_>],
-    is_os: bool,
-    cvss: &[CvssScore],
-    scores: &[(String, CvssScore)],
-) -> (Severity, String) {
+fn severity(group: &[&Witness<'_>], is_os: bool, scores: &Scores) -> (Severity, String) {
     let word = || {
         let rating = |w: &&Witness<'_>| w.statement.rating.or(w.advisory.rating).map(|s| (s, w.feed.id.clone()));
-        group.iter().find_map(rating)
+        // An erratum rates all that it fixes at once; a statement about the CVE alone says more.
+        let (errata, alone): (Vec<_>, Vec<_>) = group.iter().partition(|w| w.advisory.is_erratum);
+        alone.into_iter().chain(errata).find_map(rating)
     };
-    let vector = || {
-        let best = cvss.first()?;
-        let source = scores.iter().find(|(_, score)| score == best).map(|(feed, _)| feed.clone())?;
-        Some((Severity::from_cvss(best.score), source))
-    };
-    let found = if is_os { word().or_else(vector) } else { vector().or_else(word) };
+    let found = if is_os { word().or_else(|| scores.best()) } else { scores.best().or_else(word) };
     found.unwrap_or_else(|| (Severity::Unknown, "none".to_owned()))
 }
 
@@ -209,7 +269,12 @@ fn decide(group: &[&Witness<'_>], scheme: Scheme, is_os: bool) -> (Verdict, Stri
     let mut texts: Vec<String> = ordered.iter().map(|w| w.sentence()).collect();
     let disagreeing = |w: &&Witness<'_>| rank(w) == 1;
     texts.extend(silent.iter().filter(|w| disagreeing(w)).map(|w| {
-        format!("{} does not decide, because the distribution's own feed does ({})", w.label(), w.sentence())
+        let why = match (w.standing, deciding.first().map(|w| w.standing)) {
+            (Standing::Unsubscribed, _) => "its fix is for subscribers",
+            (_, Some(Standing::Subscribed)) => "the installed build is one for subscribers",
+            _ => "the distribution's own feed does",
+        };
+        format!("{} does not decide, because {why} ({})", w.label(), w.sentence())
     }));
     (verdict, sentences(texts))
 }

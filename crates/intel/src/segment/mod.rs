@@ -8,47 +8,84 @@
 //!
 //! # Layout
 //!
-//! All numbers are little-endian. Offsets count from the start of the file.
+//! All numbers are little-endian. Offsets in the header count from the start of the file, others from the start of the
+//! heap.
 //!
 //! | part | size | content |
 //! |---|---|---|
-//! | header | 160 | below |
-//! | key table | 40 × keys | sorted by key bytes: string offset `u64`, string length `u32`, record length `u32`, record offset `u64`, content hash `[u8; 16]`; both offsets are relative to their part |
+//! | header | 192 | below |
+//! | directory | 4 × (2ⁿ + 1) | for each value of the first n bits of a key's hash the first row of the key table, then their count |
+//! | key table | 40 × keys | sorted by the key's hash, then by the key: hash `u64`, record offset `u64`, record length `u32`, zero `u32`, content hash `[u8; 16]` |
+//! | advisory table | 16 × advisories | sorted by id: offset `u64`, length `u32`, end of its names in the next part, in bytes, `u32` |
+//! | names | 4 × names | of each advisory its id, CVEs and other names, hashed to `u32` |
 //! | digest table | 48 × digests | sorted: SHA-256 `[u8; 32]`, record offset `u64`, record length `u32`, zero `u32` |
-//! | strings | | the key bytes, one after the other |
 //! | heap | | records |
-//! | block hashes | 32 × blocks | SHA-256 of each 64 KiB block of the body (key table to heap; the last block may be shorter) |
+//! | block hashes | 32 × blocks | SHA-256 of each 4 KiB block of the body (directory to heap; the last block may be shorter) |
 //!
-//! Header: magic `PRATIQSG`, format version `u32`, block size `u32`, total size `u64`, then for key table, digest table,
-//! strings, heap and block hashes offset `u64` and length in bytes `u64` each, then SHA-256 of the block hashes (the
-//! root), then 8 zero bytes, then SHA-256 of everything before it in the header, cut to 16 bytes.
+//! Header: magic `PRATIQSG`, format version `u32`, block size `u32`, total size `u64`, then for each part from the
+//! directory on offset `u64` and length in bytes `u64`, then SHA-256 of the block hashes (the root), then 8 zero bytes,
+//! then SHA-256 of everything before it in the header, cut to 16 bytes.
 //!
-//! Records: for a package `u32` count, then for each statement the advisory's heap offset `u64`, length `u32` and the
-//! postcard form of a [`Statement`](crate::record::Statement); an advisory is a `u32` length and the postcard form of
-//! an [`Advisory`](crate::record::Advisory). Other records are the postcard form of their type. The content hash of a
-//! key covers everything that a verdict about it can depend on, the advisories included.
+//! A key's record is the key's length `u32`, the key, and the rest: for a package a count `u32`, then for each statement
+//! the row of its advisory `u32`, a length `u32` and the postcard form of a [`Statement`](crate::record::Statement); for
+//! any other key the postcard form of its type. An advisory is the postcard form of an
+//! [`Advisory`](crate::record::Advisory). The content hash of a key covers everything that a verdict about it can depend
+//! on, the advisories included. A hash of a key is the first 8 bytes of its SHA-256, that of a name the first 4.
+//!
+//! The layout is made for an image that asks about thousands of packages once: a question touches one block of the
+//! directory, one of the key table and those of the record; advisories are touched only for what may be a finding.
 
 mod read;
 mod write;
 
 pub use read::Segment;
+pub(crate) use read::{Names, StoredStatement};
 pub(crate) use write::{PackedAdvisory, SegmentContent, write};
+
+use sha2::{Digest as _, Sha256};
 
 /// First bytes of every segment.
 const MAGIC: &[u8; 8] = b"PRATIQSG";
 /// The layout that this program writes and reads.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 3;
 /// Bytes that are checked together.
-const BLOCK_BYTES: usize = 64 * 1024;
+const BLOCK_BYTES: usize = 4 * 1024;
 /// Size of the header.
-const HEADER_BYTES: usize = 160;
+const HEADER_BYTES: usize = 192;
 /// Where the root stands in the header.
-const ROOT_AT: usize = 104;
+const ROOT_AT: usize = 136;
 /// Where the header's own hash stands in it.
-const HEADER_HASH_AT: usize = 144;
+const HEADER_HASH_AT: usize = 176;
 /// Size of an entry of the key table.
 const KEY_ENTRY_BYTES: usize = 40;
+/// Size of an entry of the advisory table.
+const ADVISORY_ENTRY_BYTES: usize = 16;
 /// Size of an entry of the digest table.
 const DIGEST_ENTRY_BYTES: usize = 48;
 /// How many parts a segment has.
-const PARTS: usize = 5;
+const PARTS: usize = 7;
+/// How many rows of the key table an entry of the directory stands for, about.
+const ROWS_PER_ENTRY: usize = 8;
+
+/// What the key table is sorted by.
+fn key_hash(key: &[u8]) -> u64 {
+    let hash = Sha256::digest(key);
+    u64::from_le_bytes(hash[..8].try_into().expect("8 of 32 bytes"))
+}
+
+/// A name of an advisory, shortened: different names may share a hash, so it only ever joins, never parts.
+pub(crate) fn name_hash(name: &str) -> u32 {
+    let hash = Sha256::digest(name.as_bytes());
+    u32::from_le_bytes(hash[..4].try_into().expect("4 of 32 bytes"))
+}
+
+/// How many leading bits of a key's hash the directory goes by.
+fn directory_bits(keys: usize) -> u32 {
+    (keys / ROWS_PER_ENTRY).checked_ilog2().map_or(0, |bits| bits + 1)
+}
+
+/// The entry of the directory that a hash belongs to.
+fn directory_slot(hash: u64, bits: u32) -> usize {
+    let slot = hash.checked_shr(u64::BITS - bits).unwrap_or(0);
+    usize::try_from(slot).expect("a directory has far fewer entries than addresses")
+}

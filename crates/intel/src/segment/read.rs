@@ -1,14 +1,17 @@
 //! Opens a segment and reads from it, checking each block once, when it is first used.
 
 use super::{
-    BLOCK_BYTES, DIGEST_ENTRY_BYTES, FORMAT, HEADER_BYTES, HEADER_HASH_AT, KEY_ENTRY_BYTES, MAGIC, PARTS, ROOT_AT,
+    ADVISORY_ENTRY_BYTES, BLOCK_BYTES, DIGEST_ENTRY_BYTES, FORMAT, HEADER_BYTES, HEADER_HASH_AT, KEY_ENTRY_BYTES,
+    MAGIC, PARTS, ROOT_AT, directory_bits, directory_slot, key_hash,
 };
 use crate::error::{Error, Result};
-use crate::record::{Advisory, Exploited, Key, Listed, Rated, Statement};
+use crate::record::{Advisory, Exploited, Key, Lifecycle, Likelihood, Listed, Rated, Statement};
 use model::Digest;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 use std::cmp::Ordering;
+use std::collections::HashSet;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -18,9 +21,11 @@ use std::sync::atomic::{AtomicU64, Ordering as Memory};
 #[derive(Clone)]
 pub struct Segment {
     bytes: Arc<dyn AsRef<[u8]> + Send + Sync>,
+    directory: Range<usize>,
     keys: Range<usize>,
+    advisories: Range<usize>,
+    names: Range<usize>,
     digests: Range<usize>,
-    strings: Range<usize>,
     heap: Range<usize>,
     hashes: Range<usize>,
     root: Digest,
@@ -28,21 +33,42 @@ pub struct Segment {
     verified: Arc<[AtomicU64]>,
 }
 
-/// A statement and where its advisory lies.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct StoredStatement {
-    /// Offset in the heap, for [`Segment::advisory`].
-    pub(crate) advisory: u64,
-    /// What it says.
-    pub(crate) statement: Statement,
+/// A statement where it lies, and which advisory it is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct StoredStatement<'a> {
+    /// Row of the advisory, for [`Segment::advisory`] and [`Segment::names`].
+    pub(crate) advisory: u32,
+    bytes: &'a [u8],
+}
+
+impl<'a> StoredStatement<'a> {
+    /// What it says; text may be borrowed from the segment.
+    pub(crate) fn read<S: Deserialize<'a>>(&self) -> Result<Statement<S>> {
+        decode(self.bytes)
+    }
+}
+
+/// Hashed names of an advisory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Names<'a>(&'a [u8]);
+
+impl<'a> Names<'a> {
+    /// One after the other.
+    pub(crate) fn iter(self) -> impl Iterator<Item = u32> + 'a {
+        self.0.chunks_exact(4).map(|bytes| u32_at(bytes, 0))
+    }
 }
 
 /// One row of the key table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct KeyEntry<'a> {
+    /// The key.
     pub(crate) key: &'a [u8],
+    /// Where it stands in the order of the table, together with the key.
+    pub(crate) order: u64,
+    /// Hash of everything that a verdict can depend on.
     pub(crate) hash: [u8; 16],
-    record: Range<usize>,
+    payload: &'a [u8],
 }
 
 impl Segment {
@@ -71,14 +97,15 @@ impl Segment {
         if Sha256::digest(&header[..HEADER_HASH_AT])[..HEADER_BYTES - HEADER_HASH_AT] != header[HEADER_HASH_AT..] {
             return Err(Error::malformed("the segment's header was changed: its hash does not match"));
         }
-        let [keys, digests, strings, heap, hashes] = parts(header, all.len())?;
+        let [directory, keys, advisories, names, digests, heap, hashes] = parts(header, all.len())?;
         let root: [u8; 32] = header[ROOT_AT..ROOT_AT + 32].try_into().expect("32 bytes");
         if Sha256::digest(&all[hashes.clone()])[..] != root {
             return Err(Error::malformed("the segment's block hashes were changed: their root does not match"));
         }
         let blocks = hashes.len() / 32;
         let verified = (0..blocks.div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
-        Ok(Self { keys, digests, strings, heap, hashes, root: Digest::from_bytes(root), verified, bytes })
+        let root = Digest::from_bytes(root);
+        Ok(Self { directory, keys, advisories, names, digests, heap, hashes, root, verified, bytes })
     }
 
     /// Checks every block.
@@ -100,26 +127,52 @@ impl Segment {
     }
 
     /// What is said about a package.
-    pub(crate) fn statements(&self, key: &Key) -> Result<Vec<StoredStatement>> {
+    pub(crate) fn statements(&self, key: &Key) -> Result<Vec<StoredStatement<'_>>> {
         let Some(entry) = self.find(&key.encode())? else { return Ok(Vec::new()) };
-        let mut rest = self.read(entry.record)?;
-        let count = take_u32(&mut rest)?;
-        let mut found = Vec::new();
-        for _ in 0..count {
-            let advisory = u64::from_le_bytes(take(&mut rest, 8)?.try_into().expect("8 bytes"));
-            let bytes = take_u32(&mut rest)? as usize;
-            found.push(StoredStatement { advisory, statement: decode(take(&mut rest, bytes)?)? });
-        }
-        Ok(found)
+        statements(entry.payload)
     }
 
-    /// The advisory at a heap offset that a statement names.
-    pub(crate) fn advisory(&self, offset: u64) -> Result<Advisory> {
-        let start = usize::try_from(offset).ok().and_then(|offset| self.heap.start.checked_add(offset));
-        let start = start.ok_or_else(|| Error::malformed("an advisory's offset lies outside the segment"))?;
-        let mut size = self.read(start..start.saturating_add(4))?;
-        let bytes = take_u32(&mut size)? as usize;
-        decode(self.read(start + 4..(start + 4).saturating_add(bytes))?)
+    /// An advisory by its row.
+    pub(crate) fn advisory(&self, row: u32) -> Result<Advisory> {
+        let entry = self.advisory_entry(row)?;
+        decode(self.read(within(&self.heap, u64_at(entry, 0), u32_at(entry, 8))?)?)
+    }
+
+    /// The names of an advisory by its row: id, CVEs and others, hashed.
+    pub(crate) fn names(&self, row: u32) -> Result<Names<'_>> {
+        let start = match row.checked_sub(1) {
+            Some(before) => u32_at(self.advisory_entry(before)?, 12),
+            None => 0,
+        };
+        let end = u32_at(self.advisory_entry(row)?, 12);
+        let bytes =
+            end.checked_sub(start).ok_or_else(|| Error::malformed("names of an advisory end before they begin"))?;
+        self.read(within(&self.names, u64::from(start), bytes)?).map(Names)
+    }
+
+    fn advisory_entry(&self, row: u32) -> Result<&[u8]> {
+        let bytes = u32::try_from(ADVISORY_ENTRY_BYTES).expect("a constant");
+        self.read(within(&self.advisories, u64::from(row) * u64::from(bytes), bytes)?)
+    }
+
+    /// Packages that an advisory with one of these names speaks of. Names are compared by their hashes, so a package too
+    /// many may be among them.
+    pub(crate) fn packages_named(&self, hashes: &HashSet<u32>) -> Result<Vec<Key>> {
+        let count = self.advisories.len() / ADVISORY_ENTRY_BYTES;
+        let mut is_named = Vec::with_capacity(count);
+        for row in 0..u32::try_from(count).unwrap_or(u32::MAX) {
+            is_named.push(self.names(row)?.iter().any(|hash| hashes.contains(&hash)));
+        }
+        let mut found = Vec::new();
+        for index in 0..self.key_count() {
+            let entry = self.key_entry(index)?;
+            let Some(key @ Key::Package(..)) = Key::decode(entry.key) else { continue };
+            let named = |statement: &StoredStatement<'_>| is_named.get(statement.advisory as usize) == Some(&true);
+            if statements(entry.payload)?.iter().any(named) {
+                found.push(key);
+            }
+        }
+        Ok(found)
     }
 
     /// The catalogue entry of a CVE.
@@ -129,12 +182,17 @@ impl Segment {
 
     /// What is known about a CVE in general.
     pub(crate) fn rated(&self, cve: &str) -> Result<Option<Rated>> {
-        // These keys sort last, and most segments have none.
-        let Some(last) = self.key_count().checked_sub(1) else { return Ok(None) };
-        if Key::decode(self.key_entry(last)?.key).is_none_or(|key| !matches!(key, Key::Rated(_))) {
-            return Ok(None);
-        }
         self.single(&Key::Rated(cve.to_owned()))
+    }
+
+    /// How likely a CVE is exploited.
+    pub(crate) fn likelihood(&self, cve: &str) -> Result<Option<Likelihood>> {
+        self.single(&Key::Likely(cve.to_owned()))
+    }
+
+    /// When the support of a release ends.
+    pub(crate) fn lifecycle(&self, os: &str, release: &str) -> Result<Option<Lifecycle>> {
+        self.single(&Key::Lifecycle(os.to_owned(), release.to_owned()))
     }
 
     /// What the lists say about a digest.
@@ -164,11 +222,17 @@ impl Segment {
 
     /// A row of the key table, with its key.
     pub(crate) fn key_entry(&self, index: usize) -> Result<KeyEntry<'_>> {
+        let row = self.key_row(index)?;
+        let record = self.read(within(&self.heap, u64_at(row, 8), u32_at(row, 16))?)?;
+        let mut payload = record;
+        let bytes = take_u32(&mut payload)? as usize;
+        let key = take(&mut payload, bytes)?;
+        Ok(KeyEntry { key, order: u64_at(row, 0), hash: row[24..40].try_into().expect("16 bytes"), payload })
+    }
+
+    fn key_row(&self, index: usize) -> Result<&[u8]> {
         let at = self.keys.start + index * KEY_ENTRY_BYTES;
-        let row = self.read(at..at + KEY_ENTRY_BYTES)?;
-        let key = self.read(within(&self.strings, u64_at(row, 0), u32_at(row, 8))?)?;
-        let record = within(&self.heap, u64_at(row, 16), u32_at(row, 12))?;
-        Ok(KeyEntry { key, hash: row[24..40].try_into().expect("16 bytes"), record })
+        self.read(at..at + KEY_ENTRY_BYTES)
     }
 
     /// A row of the digest table: the digest and where its record lies.
@@ -193,18 +257,20 @@ impl Segment {
     }
 
     fn single<T: DeserializeOwned>(&self, key: &Key) -> Result<Option<T>> {
-        self.find(&key.encode())?.map(|entry| decode(self.read(entry.record)?)).transpose()
+        self.find(&key.encode())?.map(|entry| decode(entry.payload)).transpose()
     }
 
     fn find(&self, key: &[u8]) -> Result<Option<KeyEntry<'_>>> {
-        let (mut low, mut high) = (0, self.key_count());
-        while low < high {
-            let middle = low + (high - low) / 2;
-            let entry = self.key_entry(middle)?;
-            match entry.key.cmp(key) {
-                Ordering::Less => low = middle + 1,
-                Ordering::Greater => high = middle,
-                Ordering::Equal => return Ok(Some(entry)),
+        let (hash, count) = (key_hash(key), self.key_count());
+        let at = self.directory.start + directory_slot(hash, directory_bits(count)) * 4;
+        let bounds = self.read(at..at + 8)?;
+        let end = (u32_at(bounds, 4) as usize).min(count);
+        for index in u32_at(bounds, 0) as usize..end {
+            if u64_at(self.key_row(index)?, 0) == hash {
+                let entry = self.key_entry(index)?;
+                if entry.key == key {
+                    return Ok(Some(entry));
+                }
             }
         }
         Ok(None)
@@ -246,7 +312,7 @@ fn cut_short(found: usize, expected: u64) -> Error {
     ))
 }
 
-/// The five parts, in order, without gaps, from the header to the end.
+/// The parts, in order, without gaps, from the header to the end.
 fn parts(header: &[u8], total: usize) -> Result<[Range<usize>; PARTS]> {
     let wrong = || Error::malformed("the segment's parts do not fit together");
     let mut next = HEADER_BYTES;
@@ -262,9 +328,13 @@ fn parts(header: &[u8], total: usize) -> Result<[Range<usize>; PARTS]> {
         next = end;
     }
     let body = found[PARTS - 1].start - HEADER_BYTES;
+    let keys = found[1].len() / KEY_ENTRY_BYTES;
     let fits = next == total
-        && found[0].len().is_multiple_of(KEY_ENTRY_BYTES)
-        && found[1].len().is_multiple_of(DIGEST_ENTRY_BYTES)
+        && found[0].len() == ((1 << directory_bits(keys)) + 1) * 4
+        && found[1].len().is_multiple_of(KEY_ENTRY_BYTES)
+        && found[2].len().is_multiple_of(ADVISORY_ENTRY_BYTES)
+        && found[3].len().is_multiple_of(4)
+        && found[4].len().is_multiple_of(DIGEST_ENTRY_BYTES)
         && found[PARTS - 1].len() == body.div_ceil(BLOCK_BYTES) * 32
         && u32_at(header, 12) as usize == BLOCK_BYTES;
     if fits { Ok(found) } else { Err(wrong()) }
@@ -279,6 +349,17 @@ fn within(part: &Range<usize>, offset: u64, bytes: u32) -> Result<Range<usize>> 
     }
 }
 
+fn statements(mut rest: &[u8]) -> Result<Vec<StoredStatement<'_>>> {
+    let count = take_u32(&mut rest)?;
+    let mut found = Vec::new();
+    for _ in 0..count {
+        let advisory = take_u32(&mut rest)?;
+        let bytes = take_u32(&mut rest)? as usize;
+        found.push(StoredStatement { advisory, bytes: take(&mut rest, bytes)? });
+    }
+    Ok(found)
+}
+
 fn take<'a>(rest: &mut &'a [u8], bytes: usize) -> Result<&'a [u8]> {
     let (taken, left) =
         rest.split_at_checked(bytes).ok_or_else(|| Error::malformed("a record of the segment ends too early"))?;
@@ -290,7 +371,7 @@ fn take_u32(rest: &mut &[u8]) -> Result<u32> {
     take(rest, 4).map(|bytes| u32_at(bytes, 0))
 }
 
-fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T> {
     postcard::from_bytes(bytes).map_err(|e| Error::malformed(format!("a record of the segment cannot be read: {e}")))
 }
 

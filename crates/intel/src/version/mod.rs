@@ -5,13 +5,19 @@
 //! Invariant: [`Scheme::compare`] either gives the order that the ecosystem's own tool gives, or says which version it
 //! could not read. It never guesses. Numbers have no upper bound: they are compared as strings of digits.
 
+mod alpm;
 pub mod apk;
 mod composer;
+mod conan;
+mod cran;
 mod deb;
 mod gem;
+mod generic;
 mod maven;
 mod nuget;
+mod openssl;
 mod pep440;
+mod pubspec;
 mod rpm;
 mod semver;
 
@@ -50,6 +56,22 @@ pub enum Scheme {
     NuGet,
     /// Packagist: the order of PHP's `version_compare`, which Composer uses.
     Composer,
+    /// Hex (Elixir and Erlang): semver, as Elixir's `Version` orders it.
+    Hex,
+    /// Dart: semver whose build counts.
+    Pub,
+    /// Conan (C and C++).
+    Conan,
+    /// R: rows of numbers.
+    Cran,
+    /// Haskell: rows of numbers.
+    Hackage,
+    /// Arch Linux: `vercmp(8)`.
+    Alpm,
+    /// OpenSSL's own versions, with patch letters.
+    OpenSsl,
+    /// Software of which no scheme is known.
+    Generic,
 }
 
 /// A version that its scheme cannot read, so that nothing can be said about its order.
@@ -66,7 +88,7 @@ pub struct Incomparable {
 
 impl Scheme {
     /// Every scheme.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 20] = [
         Self::Apk,
         Self::Deb,
         Self::Rpm,
@@ -79,12 +101,21 @@ impl Scheme {
         Self::Gem,
         Self::NuGet,
         Self::Composer,
+        Self::Hex,
+        Self::Pub,
+        Self::Conan,
+        Self::Cran,
+        Self::Hackage,
+        Self::Alpm,
+        Self::OpenSsl,
+        Self::Generic,
     ];
 
     /// The scheme of an ecosystem's versions.
     pub const fn of(ecosystem: Ecosystem) -> Self {
         match ecosystem {
-            Ecosystem::Alpine | Ecosystem::Wolfi | Ecosystem::Chainguard => Self::Apk,
+            Ecosystem::Alpine | Ecosystem::Wolfi | Ecosystem::Chainguard | Ecosystem::MinimOs => Self::Apk,
+            Ecosystem::Arch => Self::Alpm,
             Ecosystem::Debian | Ecosystem::Ubuntu => Self::Deb,
             Ecosystem::RedHat
             | Ecosystem::AlmaLinux
@@ -124,6 +155,14 @@ impl Scheme {
             Self::Gem => "gem",
             Self::NuGet => "nuget",
             Self::Composer => "composer",
+            Self::Hex => "hex",
+            Self::Pub => "pub",
+            Self::Conan => "conan",
+            Self::Cran => "cran",
+            Self::Hackage => "hackage",
+            Self::Alpm => "alpm",
+            Self::OpenSsl => "openssl",
+            Self::Generic => "generic",
         }
     }
 
@@ -139,7 +178,7 @@ impl Scheme {
             Self::Apk => apk::compare(a, b),
             Self::Deb => both(self, a, b, deb::Version::parse),
             Self::Rpm => both(self, a, b, rpm::Version::parse),
-            Self::Semver => both(self, a, b, semver::Version::parse),
+            Self::Semver | Self::Hex => both(self, a, b, semver::Version::parse),
             Self::Npm => both(self, a, b, semver::Version::parse_npm),
             Self::Go => both(self, a, b, semver::Version::parse_go),
             Self::Bitnami => both(self, a, b, semver::Version::parse_bitnami),
@@ -148,6 +187,13 @@ impl Scheme {
             Self::Gem => both(self, a, b, gem::Version::parse),
             Self::NuGet => both(self, a, b, nuget::Version::parse),
             Self::Composer => both(self, a, b, composer::Version::parse),
+            Self::Pub => both(self, a, b, pubspec::Version::parse),
+            Self::Conan => both(self, a, b, conan::Version::parse),
+            Self::Cran => both(self, a, b, cran::Version::parse),
+            Self::Hackage => both(self, a, b, cran::Version::parse_hackage),
+            Self::Alpm => both(self, a, b, alpm::Version::parse),
+            Self::OpenSsl => both(self, a, b, openssl::Version::parse),
+            Self::Generic => both(self, a, b, generic::Version::parse),
         }
     }
 
@@ -162,6 +208,9 @@ impl Scheme {
     /// A total order for showing lists: what is not a version of the scheme comes before every version that is, in
     /// natural order of its digits and letters. Never base a verdict on it; that is what [`Scheme::compare`] is for.
     pub fn order(self, a: &str, b: &str) -> Ordering {
+        if self == Self::Alpm && self.compare(a, b) == Ok(Ordering::Equal) {
+            return alpm::has_release(a).cmp(&alpm::has_release(b));
+        }
         self.compare(a, b).unwrap_or_else(|_| match (self.validate(a), self.validate(b)) {
             (Err(_), Ok(())) => Ordering::Less,
             (Ok(()), Err(_)) => Ordering::Greater,

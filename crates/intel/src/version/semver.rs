@@ -23,8 +23,9 @@ enum Label<'a> {
     Revision(Number<'a>),
 }
 
+/// A part between dots of a pre-release; numbers come before words.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Identifier<'a> {
+pub(super) enum Identifier<'a> {
     Number(Number<'a>),
     Text(&'a str),
 }

@@ -1,10 +1,11 @@
-//! Golden results per feed: `fixtures/feeds/<case>/input/*` are documents, `packages.txt` and `digests.txt` what is
-//! asked, `expect.json` what became of each document, what the feeds hold, and the answers. `PRATIQUE_BLESS=1` rewrites
+//! Golden results per feed: `fixtures/feeds/<case>/input/*` are documents, `packages.txt`, `digests.txt` and
+//! `releases.txt` what is asked, `expect.json` what became of each document, what the feeds hold, and the answers. `PRATIQUE_BLESS=1` rewrites
 //! the expectations.
 
 use crate::support::{files, fixtures, intelligence, key, now};
 use intel::{Compiler, Intake};
 use model::Digest;
+use model::inventory::OsRelease;
 use serde_json::{Map, Value, json};
 use std::path::Path;
 
@@ -51,7 +52,18 @@ fn run(case: &Path) -> Value {
         let listed = intelligence.bad_hashes(&Digest::from_hex(&hex).unwrap()).unwrap();
         digests.insert(hex, serde_json::to_value(listed).unwrap());
     }
-    json!({ "documents": documents, "feeds": metas, "packages": packages, "digests": digests })
+    let mut releases = Map::new();
+    for line in lines(&case.join("releases.txt")) {
+        let (id, version) = line.split_once(' ').unwrap();
+        let os = OsRelease { id: id.to_owned(), version: version.to_owned(), name: String::new() };
+        let found = intelligence.end_of_life(&os).unwrap();
+        releases.insert(line.clone(), serde_json::to_value(found).unwrap());
+    }
+    let mut out = json!({ "documents": documents, "feeds": metas, "packages": packages, "digests": digests });
+    if !releases.is_empty() {
+        out["releases"] = Value::Object(releases);
+    }
+    out
 }
 
 fn lines(path: &Path) -> Vec<String> {

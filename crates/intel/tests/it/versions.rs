@@ -157,8 +157,13 @@ fn comparisons_of_the_public_table_hold() {
         };
         assert!(tally.failed <= failed_max, "{scheme}: {} exceptions in {}", tally.failed, tally.ran);
     }
-    for required in ["apk", "deb", "semver", "pep440"] {
-        assert!(found.get(required).is_some_and(|t| t.ran > 100), "no rows for {required}");
+    let rows_of = |ecosystem: &str| rows.iter().filter(|row| &row[1] == ecosystem).count();
+    let ecosystems: BTreeSet<&str> = rows.iter().map(|row| &row[1]).collect();
+    for ecosystem in ecosystems.into_iter().filter(|e| !["gentoo", "datetime", "lexicographic"].contains(e)) {
+        assert!(
+            rows_of(ecosystem) > 0 && found.get(ecosystem).is_some_and(|t| t.ran == rows_of(ecosystem)),
+            "{ecosystem} was not checked"
+        );
     }
 }
 
@@ -199,6 +204,11 @@ proptest! {
     #[test]
     fn versions_have_a_total_order(a in version(), b in version(), c in version()) {
         for scheme in Scheme::ALL {
+            // vercmp(8) has an order only among versions that all have a release, or all have none.
+            let releases = [&a, &b, &c].iter().filter(|v| v.contains('-')).count();
+            if scheme == Scheme::Alpm && !matches!(releases, 0 | 3) {
+                continue;
+            }
             let (Ok(ab), Ok(bc), Ok(ac)) = (scheme.compare(&a, &b), scheme.compare(&b, &c), scheme.compare(&a, &c)) else {
                 continue;
             };

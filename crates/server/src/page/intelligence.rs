@@ -58,7 +58,18 @@ fn covers(meta: &FeedMeta) -> String {
     match meta.kind {
         FeedKind::Kev => return "vulnerabilities that are exploited".to_owned(),
         FeedKind::Hashes => return "files, by digest".to_owned(),
-        FeedKind::Osv | FeedKind::Secdb | FeedKind::DebianTracker => {}
+        FeedKind::Nvd => return "scores of vulnerabilities".to_owned(),
+        FeedKind::Epss => return "probabilities of exploitation".to_owned(),
+        FeedKind::EndOfLife => return "ends of support".to_owned(),
+        FeedKind::Osv
+        | FeedKind::Secdb
+        | FeedKind::DebianTracker
+        | FeedKind::Updateinfo
+        | FeedKind::Oval
+        | FeedKind::Csaf
+        | FeedKind::Vex
+        | FeedKind::Photon
+        | FeedKind::Arch => {}
     }
     let names: Vec<String> = meta.releases.iter().take(RELEASES_SHOWN).map(|release| release.plain()).collect();
     match meta.releases.len().saturating_sub(RELEASES_SHOWN) {
