@@ -51,6 +51,24 @@ impl Purl {
 
     /// The text.
     pub fn as_str(&self) -> &str {
+    /// The package URL of a container image (purl specification, type `oci`): the name is the last part of the
+    /// repository, the version the digest. Without a reference in a registry the name is `image`.
+    pub fn of_image(reference: Option<&ImageRef>, digest: &Digest, architecture: &str) -> Self {
+        let repository = reference.map(|r| format!("{}/{}", r.registry, r.repository));
+        let name = reference.and_then(|r| r.repository.rsplit('/').next()).unwrap_or("image");
+        Self::build(&PurlParts {
+            kind: "oci",
+            namespace: None,
+            name,
+            version: &digest.to_string(),
+            qualifiers: &[
+                ("arch", Some(architecture)),
+                ("repository_url", repository.as_deref()),
+                ("tag", reference.and_then(|r| r.tag.as_deref())),
+            ],
+        })
+    }
+
         &self.0
     }
 
@@ -156,3 +174,15 @@ mod tests {
         assert!(Purl::to_key("pkg:nosuch/a@1").unwrap_err().contains("nosuch"));
     }
 }
+    #[test]
+    fn purl_of_an_image_names_its_digest() {
+        let digest: Digest = format!("sha256:{}", "ab".repeat(32)).parse().unwrap();
+        let reference: ImageRef = "registry.example.org/team/app:1.0".parse().unwrap();
+        let hex = "ab".repeat(32);
+        assert_eq!(
+            Purl::of_image(Some(&reference), &digest, "amd64").as_str(),
+            format!("pkg:oci/app@sha256:{hex}?arch=amd64&repository_url=registry.example.org%2Fteam%2Fapp&tag=1.0")
+        );
+        assert_eq!(Purl::of_image(None, &digest, "").as_str(), format!("pkg:oci/image@sha256:{hex}"));
+    }
+

@@ -38,6 +38,9 @@ pub(crate) async fn run(arguments: ScanArguments) -> Result<Exit> {
     let scanners = Chosen::new(&arguments.scanners);
     let policies = arguments.policy.as_deref().map(read_policies).transpose()?;
     let options = open_options(&arguments)?;
+    if images.len() > 1 && !arguments.format.holds_several() {
+        return Err(one_image_a_document(&arguments, &images).into());
+    }
     let images = source::open(&source, &options).await?;
     let library = Library::open(&folders::intelligence(arguments.intel.clone())?)?;
     let known = !library.current().intelligence.feeds().is_empty();
@@ -61,6 +64,18 @@ pub(crate) async fn run(arguments: ScanArguments) -> Result<Exit> {
     write_reports(&arguments, &reports)?;
     Ok(exit)
 }
+/// A bill of materials is about one image.
+fn one_image_a_document(arguments: &ScanArguments, images: &[OpenImage]) -> engine::Error {
+    let platforms: Vec<String> = images.iter().map(|image| image.resolved.platform.to_string()).collect();
+    let text = format!(
+        "a document of the format {} is about one image, and {} has several: choose one with --platform {}",
+        arguments.format.as_str(),
+        arguments.reference,
+        platforms.join("|")
+    );
+    engine::Error::new(engine::ErrorKind::Usage, text)
+}
+
 
 /// Which scanners run.
 struct Chosen {
@@ -290,7 +305,7 @@ fn write_reports(arguments: &ScanArguments, reports: &[ScanReport]) -> Result<()
     let colour =
         arguments.output.is_none() && std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let width = std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok()).unwrap_or(120);
-    let options = RenderOptions { width, colour, pretty: true };
+    let options = RenderOptions { width, colour, pretty: true, now: Some(SystemClock.now()) };
     let text = match (reports, &arguments.platform) {
         ([report], None | Some(PlatformArgument::One(_))) => report::scan::render(report, arguments.format, &options),
         (reports, _) => report::scan::render_all(reports, arguments.format, &options),
