@@ -1,6 +1,8 @@
 //! Package URLs (purl specification, `PURL-SPECIFICATION.rst`): the public name of a package.
 
+use crate::Digest;
 use crate::package::{Distro, PackageFormat, PackageKey, SourcePackage};
+use crate::reference::ImageRef;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use std::fmt;
