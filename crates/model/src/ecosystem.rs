@@ -69,11 +69,30 @@ pub enum Ecosystem {
     NuGet,
     /// Bitnami's application packages.
     Bitnami,
+    /// ConanCenter.
+    ConanCenter,
+    /// The Comprehensive R Archive Network.
+    #[serde(rename = "CRAN")]
+    Cran,
+    /// Hackage.
+    Hackage,
+    /// Hex.
+    Hex,
+    /// Julia's General registry.
+    Julia,
+    /// Dart's package repository.
+    Pub,
+    /// Swift packages, by the address of their repository.
+    #[serde(rename = "SwiftURL")]
+    SwiftUrl,
 }
+
+/// The rolling release of openSUSE, whose version is the day of a snapshot and whose advisories are kept by its name.
+const TUMBLEWEED: &str = "opensuse-tumbleweed";
 
 impl Ecosystem {
     /// Every ecosystem.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 32] = [
         Self::Alpine,
         Self::Wolfi,
         Self::Chainguard,
@@ -99,6 +118,13 @@ impl Ecosystem {
         Self::Packagist,
         Self::NuGet,
         Self::Bitnami,
+        Self::ConanCenter,
+        Self::Cran,
+        Self::Hackage,
+        Self::Hex,
+        Self::Julia,
+        Self::Pub,
+        Self::SwiftUrl,
     ];
 
     /// The name as osv.dev spells it.
@@ -129,6 +155,13 @@ impl Ecosystem {
             Self::Packagist => "Packagist",
             Self::NuGet => "NuGet",
             Self::Bitnami => "Bitnami",
+            Self::ConanCenter => "ConanCenter",
+            Self::Cran => "CRAN",
+            Self::Hackage => "Hackage",
+            Self::Hex => "Hex",
+            Self::Julia => "Julia",
+            Self::Pub => "Pub",
+            Self::SwiftUrl => "SwiftURL",
         }
     }
 
@@ -162,30 +195,47 @@ impl Ecosystem {
             Self::Packagist => PackageFormat::Composer,
             Self::NuGet => PackageFormat::NuGet,
             Self::Bitnami => PackageFormat::Bitnami,
+            Self::ConanCenter => PackageFormat::Conan,
+            Self::Cran => PackageFormat::Cran,
+            Self::Hackage => PackageFormat::Hackage,
+            Self::Hex => PackageFormat::Hex,
+            Self::Julia => PackageFormat::Julia,
+            Self::Pub => PackageFormat::Pub,
+            Self::SwiftUrl => PackageFormat::Swift,
         }
     }
 
+    /// The values of os-release's `ID` (freedesktop os-release(5)) that are known, each with its ecosystem.
+    pub const OS_IDS: [(&str, Self); 24] = [
+        ("alpine", Self::Alpine),
+        ("wolfi", Self::Wolfi),
+        ("chainguard", Self::Chainguard),
+        ("debian", Self::Debian),
+        ("ubuntu", Self::Ubuntu),
+        ("rhel", Self::RedHat),
+        ("centos", Self::RedHat),
+        ("almalinux", Self::AlmaLinux),
+        ("rocky", Self::RockyLinux),
+        ("ol", Self::OracleLinux),
+        ("amzn", Self::AmazonLinux),
+        ("fedora", Self::Fedora),
+        ("sles", Self::Suse),
+        ("sled", Self::Suse),
+        ("sles_sap", Self::Suse),
+        ("sle_hpc", Self::Suse),
+        ("sle-bci", Self::Suse),
+        ("opensuse", Self::OpenSuse),
+        ("opensuse-leap", Self::OpenSuse),
+        (TUMBLEWEED, Self::OpenSuse),
+        ("photon", Self::PhotonOs),
+        ("azurelinux", Self::AzureLinux),
+        ("mariner", Self::AzureLinux),
+        ("openEuler", Self::OpenEuler),
+    ];
+
     /// The ecosystem of an os-release `ID` (freedesktop os-release(5)).
     pub fn from_os_id(id: &str) -> Option<Self> {
-        Some(match id {
-            "alpine" => Self::Alpine,
-            "wolfi" => Self::Wolfi,
-            "chainguard" => Self::Chainguard,
-            "debian" => Self::Debian,
-            "ubuntu" => Self::Ubuntu,
-            "rhel" | "centos" => Self::RedHat,
-            "almalinux" => Self::AlmaLinux,
-            "rocky" => Self::RockyLinux,
-            "ol" => Self::OracleLinux,
-            "amzn" => Self::AmazonLinux,
-            "fedora" => Self::Fedora,
-            "sles" | "sled" | "sle-bci" => Self::Suse,
-            "opensuse-leap" | "opensuse-tumbleweed" | "opensuse" => Self::OpenSuse,
-            "photon" => Self::PhotonOs,
-            "azurelinux" | "mariner" => Self::AzureLinux,
-            "openEuler" => Self::OpenEuler,
-            _ => return None,
-        })
+        Self::OS_IDS.into_iter().find(|(known, _)| *known == id).map(|(_, ecosystem)| ecosystem)
     }
 
     /// Which part of `VERSION_ID` names the release that advisories are kept for; `None` for rolling ones.
@@ -200,8 +250,9 @@ impl Ecosystem {
             | Self::RockyLinux
             | Self::OracleLinux
             | Self::AmazonLinux
-            | Self::Fedora => parts(1),
-            Self::Ubuntu | Self::Suse | Self::OpenSuse | Self::PhotonOs | Self::AzureLinux => parts(2),
+            | Self::Fedora
+            | Self::AzureLinux => parts(1),
+            Self::Ubuntu | Self::Suse | Self::OpenSuse | Self::PhotonOs => parts(2),
             Self::OpenEuler => version.to_owned(),
             Self::Wolfi
             | Self::Chainguard
@@ -213,7 +264,14 @@ impl Ecosystem {
             | Self::RubyGems
             | Self::Packagist
             | Self::NuGet
-            | Self::Bitnami => return None,
+            | Self::Bitnami
+            | Self::ConanCenter
+            | Self::Cran
+            | Self::Hackage
+            | Self::Hex
+            | Self::Julia
+            | Self::Pub
+            | Self::SwiftUrl => return None,
         };
         (!release.is_empty()).then_some(release)
     }
@@ -243,6 +301,9 @@ impl EcosystemRelease {
     /// Where advisories for packages of this distribution are kept; `None` when the distribution is not supported.
     pub fn of_distro(distro: &Distro) -> Option<Self> {
         let ecosystem = Ecosystem::from_os_id(&distro.id)?;
+        if distro.id == TUMBLEWEED {
+            return Some(Self { ecosystem, release: Some("Tumbleweed".to_owned()) });
+        }
         Some(Self { ecosystem, release: ecosystem.release_of(&distro.version) })
     }
 
@@ -272,10 +333,11 @@ impl fmt::Display for EcosystemRelease {
 }
 
 impl PackageKey {
-    /// Where advisories about this package are kept; `None` when its distribution is unknown or not supported.
+    /// Where advisories about this package are kept; `None` when its distribution is unknown or not supported,
+    /// and for formats that no body of advisories is kept for.
     pub fn ecosystem(&self) -> Option<EcosystemRelease> {
         match self.format {
-            PackageFormat::Apk | PackageFormat::Deb | PackageFormat::Rpm => {
+            PackageFormat::Apk | PackageFormat::Deb | PackageFormat::Rpm | PackageFormat::Alpm => {
                 let found = EcosystemRelease::of_distro(self.distro.as_ref()?)?;
                 (found.ecosystem.format() == self.format).then_some(found)
             }
@@ -288,6 +350,19 @@ impl PackageKey {
             PackageFormat::Composer => Some(EcosystemRelease::of(Ecosystem::Packagist)),
             PackageFormat::NuGet => Some(EcosystemRelease::of(Ecosystem::NuGet)),
             PackageFormat::Bitnami => Some(EcosystemRelease::of(Ecosystem::Bitnami)),
+            PackageFormat::Conan => Some(EcosystemRelease::of(Ecosystem::ConanCenter)),
+            PackageFormat::Cran => Some(EcosystemRelease::of(Ecosystem::Cran)),
+            PackageFormat::Hackage => Some(EcosystemRelease::of(Ecosystem::Hackage)),
+            PackageFormat::Hex => Some(EcosystemRelease::of(Ecosystem::Hex)),
+            PackageFormat::Julia => Some(EcosystemRelease::of(Ecosystem::Julia)),
+            PackageFormat::Pub => Some(EcosystemRelease::of(Ecosystem::Pub)),
+            PackageFormat::Swift => Some(EcosystemRelease::of(Ecosystem::SwiftUrl)),
+            PackageFormat::Cocoapods
+            | PackageFormat::Conda
+            | PackageFormat::Cpan
+            | PackageFormat::Generic
+            | PackageFormat::Luarocks
+            | PackageFormat::Otp => None,
         }
     }
 }
@@ -309,6 +384,10 @@ mod tests {
         check("ubuntu", "24.04", "Ubuntu:24.04");
         check("rhel", "9.4", "Red Hat:9");
         check("wolfi", "20230201", "Wolfi");
+        check("openEuler", "22.03-LTS-SP3", "openEuler:22.03-LTS-SP3");
+        check("sles", "15.5", "SUSE:15.5");
+        check("opensuse-tumbleweed", "20231201", "openSUSE:Tumbleweed");
+        check("mariner", "2.0", "Azure Linux:2");
         check("gentoo", "1", "");
     }
 }

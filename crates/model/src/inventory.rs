@@ -171,7 +171,7 @@ pub struct RawInput {
 pub struct OsRelease {
     /// `ID`.
     pub id: String,
-    /// `VERSION_ID`; empty when absent.
+    /// `VERSION_ID`; empty when absent. Of openEuler with the service pack, `22.03-LTS-SP3`.
     pub version: String,
     /// `PRETTY_NAME` or `NAME`.
     pub name: String,

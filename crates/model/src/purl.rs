@@ -51,8 +51,6 @@ impl Purl {
         Self(text)
     }
 
-    /// The text.
-    pub fn as_str(&self) -> &str {
     /// The package URL of a container image (purl specification, type `oci`): the name is the last part of the
     /// repository, the version the digest. Without a reference in a registry the name is `image`.
     pub fn of_image(reference: Option<&ImageRef>, digest: &Digest, architecture: &str) -> Self {
@@ -71,11 +69,13 @@ impl Purl {
         })
     }
 
+    /// The text.
+    pub fn as_str(&self) -> &str {
         &self.0
     }
 
     /// Reads a purl that a user typed as the key that verdicts are made for. `arch`, `distro` (as `id-version`),
-    /// `epoch`, `rpmmod` and `upstream` (as `name` or `name@version`) are understood, other qualifiers are ignored.
+    /// `epoch`, `rpmmod`, `uuid` and `upstream` (as `name` or `name@version`) are understood, other qualifiers are ignored.
     ///
     /// # Errors
     /// A sentence that names the part that is wrong.
@@ -104,7 +104,13 @@ impl Purl {
 fn join_name(format: PackageFormat, namespace: &str, name: &str) -> String {
     match format {
         PackageFormat::Maven if !namespace.is_empty() => format!("{namespace}:{name}"),
-        PackageFormat::Npm | PackageFormat::Golang | PackageFormat::Composer if !namespace.is_empty() => {
+        PackageFormat::Npm
+        | PackageFormat::Golang
+        | PackageFormat::Composer
+        | PackageFormat::Generic
+        | PackageFormat::Swift
+            if !namespace.is_empty() =>
+        {
             format!("{namespace}/{name}")
         }
         _ => name.to_owned(),
@@ -119,7 +125,7 @@ fn apply_qualifiers(key: &mut PackageKey, namespace: &str, qualifiers: &str) -> 
             "arch" => key.architecture = Some(value),
             "distro" => distro = Some(value),
             "epoch" if !key.version.contains(':') => key.version = format!("{value}:{}", key.version),
-            "rpmmod" => key.module = Some(value),
+            "rpmmod" | "uuid" => key.module = Some(value),
             "upstream" => {
                 let (name, version) = value.split_once('@').unwrap_or((&value, &key.version));
                 key.source = Some(SourcePackage { name: name.to_owned(), version: version.to_owned() });
@@ -165,17 +171,14 @@ mod tests {
         check("pkg:deb/debian/libc6@2.36-9%2Bdeb12u4?arch=amd64&distro=debian-12&upstream=glibc");
         check("pkg:npm/%40babel/core@7.0.0");
         check("pkg:pypi/django@2.2.0");
+        check("pkg:alpm/arch/pacman@6.0.1-1?arch=x86_64&distro=arch");
+        check("pkg:generic/wordpress-plugin/akismet@5.3");
+        check("pkg:julia/AWS@1.88.0?uuid=fbe9abb3-538b-5e4e-ba9e-bc94f4f92ebc");
+        check("pkg:swift/github.com/Alamofire/Alamofire@5.4.3");
         check("pkg:golang/github.com/gin-gonic/gin@v1.9.0");
         check("pkg:rpm/rocky/openssl-libs@3.0.7-24.el9?arch=x86_64&distro=rocky-9.2&epoch=1&upstream=openssl");
     }
 
-    #[test]
-    fn purl_errors_name_the_part() {
-        assert!(Purl::to_key("npm/lodash").unwrap_err().contains("pkg:"));
-        assert!(Purl::to_key("pkg:npm/lodash").unwrap_err().contains("no version"));
-        assert!(Purl::to_key("pkg:nosuch/a@1").unwrap_err().contains("nosuch"));
-    }
-}
     #[test]
     fn purl_of_an_image_names_its_digest() {
         let digest: Digest = format!("sha256:{}", "ab".repeat(32)).parse().unwrap();
@@ -188,3 +191,10 @@ mod tests {
         assert_eq!(Purl::of_image(None, &digest, "").as_str(), format!("pkg:oci/image@sha256:{hex}"));
     }
 
+    #[test]
+    fn purl_errors_name_the_part() {
+        assert!(Purl::to_key("npm/lodash").unwrap_err().contains("pkg:"));
+        assert!(Purl::to_key("pkg:npm/lodash").unwrap_err().contains("no version"));
+        assert!(Purl::to_key("pkg:nosuch/a@1").unwrap_err().contains("nosuch"));
+    }
+}

@@ -3,6 +3,7 @@
 //! Not here: bytes; everything comes from stored facts. Invariant: squashing stored layers equals reading the
 //! flattened image, apart from the layer numbers and from what lower layers still hold of deleted files.
 
+mod assembled;
 mod facts;
 mod gaps;
 mod origin;
@@ -60,7 +61,10 @@ pub fn squash(input: &SquashInput<'_>) -> ImageInventory {
         gaps.extend(gaps::of_os(os.as_ref(), has_database, has_shell(&mut tree)));
     }
     let owners = owners(&mut tree, &facts);
+    let stored = if input.only.contains(&Detector::Packages) { assembled::of_store(&tree) } else { Vec::new() };
+    let better = assembled::Better::new(&tree, &owners);
     let found = os_packages.into_packages().chain(origin::language_packages(&tree, &facts));
+    let found = found.chain(assembled::originated(&stored)).filter(|found| !better.than(found));
     let packages = merge_packages(found, os.as_ref(), &owners, input.layers);
     let mut observations = file_observations(&tree, &facts, input.layers);
     observations.extend(configuration_secrets(input));

@@ -13,6 +13,8 @@ mod languages;
 #[cfg(test)]
 mod layer;
 #[cfg(test)]
+mod mutations;
+#[cfg(test)]
 mod real;
 #[cfg(test)]
 mod rpm;
@@ -24,3 +26,5 @@ mod squash;
 mod squash_property;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod systems;

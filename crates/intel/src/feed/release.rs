@@ -36,7 +36,14 @@ pub(super) fn read(name: &str) -> Option<EcosystemRelease> {
         | Ecosystem::RubyGems
         | Ecosystem::Packagist
         | Ecosystem::NuGet
-        | Ecosystem::Bitnami => return Some(EcosystemRelease::of(ecosystem)),
+        | Ecosystem::Bitnami
+        | Ecosystem::ConanCenter
+        | Ecosystem::Cran
+        | Ecosystem::Hackage
+        | Ecosystem::Hex
+        | Ecosystem::Julia
+        | Ecosystem::Pub
+        | Ecosystem::SwiftUrl => return Some(EcosystemRelease::of(ecosystem)),
     };
     Some(EcosystemRelease { ecosystem, release: Some(release) })
 }

@@ -101,7 +101,14 @@ impl Scheme {
             Ecosystem::PyPI => Self::Pep440,
             Ecosystem::Go => Self::Go,
             Ecosystem::Maven => Self::Maven,
-            Ecosystem::CratesIo => Self::Semver,
+            Ecosystem::CratesIo
+            | Ecosystem::Hex
+            | Ecosystem::Julia
+            | Ecosystem::Pub
+            | Ecosystem::SwiftUrl
+            | Ecosystem::ConanCenter => Self::Semver,
+            // Rows of numbers.
+            Ecosystem::Cran | Ecosystem::Hackage => Self::Deb,
             Ecosystem::RubyGems => Self::Gem,
             Ecosystem::Packagist => Self::Composer,
             Ecosystem::NuGet => Self::NuGet,
