@@ -11,6 +11,8 @@ mod hostile;
 #[cfg(test)]
 mod languages;
 #[cfg(test)]
+mod large;
+#[cfg(test)]
 mod layer;
 #[cfg(test)]
 mod mutations;
