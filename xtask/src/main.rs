@@ -24,10 +24,11 @@ usage: cargo xtask COMMAND
   test [ARGUMENTS]      the tests, after making sure that the programs they need are installed; arguments go to cargo test
   tidy                  the rules that no other tool checks: layers, sizes, names
   bless                 rewrite the expected results of golden tests, and show what changed
-  bench scan [--write] [--rounds N] [--no-build]
+  bench scan [--image app|tools|huge] [--syft] [--write] [--rounds N] [--no-build]
                         measure `pratique scan` against the floor; --write puts the table into docs/measurements.md,
                         --no-build takes the release programs as they are
-  bench image           make that benchmark's image ahead of time
+  bench image [app|tools|huge]
+                        make that benchmark's image ahead of time
   quality               judge the labelled rows of fixtures/quality: precision, recall, share of undecided answers
   docs                  build the documentation of every crate, warnings are errors";
 
@@ -50,8 +51,8 @@ fn run(arguments: &[&str]) -> Result<()> {
         ["tidy"] => tidy::run(),
         ["bless"] => bless(),
         ["bench", "scan", rest @ ..] => bench::scan(rest),
-        ["bench", "image"] => bench::image().map(drop),
         ["quality"] => quality(),
+        ["bench", "image", rest @ ..] => bench::image(rest),
         ["docs"] => docs(),
         [] | ["help" | "--help" | "-h"] => {
             println!("{USAGE}");

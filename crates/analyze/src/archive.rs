@@ -6,11 +6,9 @@
 use crate::decompress::{Caps, Decompressor, Stop};
 use crate::limits::Limits;
 use crate::tar::{Broken, Member, MemberKind, Walker};
+use crate::zip_directory::{self, Directory};
 use crate::{Error, ErrorKind};
 use std::io::{self, BufReader, Read, Seek};
-
-#[expect(clippy::disallowed_types, reason = "this is the one place that opens them, below caps")]
-type Zip<R> = zip::ZipArchive<R>;
 
 /// What walking an archive saw.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -57,42 +55,41 @@ pub fn zip_members<R: Read + Seek>(
 /// # Errors
 /// As [`zip_members`].
 pub fn zip_members_where<R: Read + Seek>(
-    input: R,
+    mut input: R,
     limits: &Limits,
     wants: impl Fn(&str) -> bool,
     mut visit: impl FnMut(&str, &mut dyn Read) -> Result<(), Error>,
 ) -> Result<Walked, Error> {
     let unreadable = |error| Error::because(ErrorKind::Malformed, "the zip archive cannot be read", error);
-    let mut archive = Zip::new(input).map_err(unreadable)?;
-    if archive.len() as u64 > limits.archive_members_max {
-        return Err(over(format!("{} members, the limit is {}", archive.len(), limits.archive_members_max)));
-    }
+    let mut directory = Directory::open(&mut input).map_err(unreadable)?;
+    let mut member = zip_directory::Member::default();
     let mut walked = Walked::default();
     let mut budget = limits.archive_bytes_max;
-    for index in 0..archive.len() {
-        let named = archive.name_for_index(index).and_then(Result::ok).map(std::borrow::Cow::into_owned);
-        let name = named.unwrap_or_else(|| format!("member {index}"));
-        if !wants(&name) {
+    let mut seen = 0;
+    while directory.next(&mut input, &mut member).map_err(unreadable)? {
+        seen += 1;
+        if seen > limits.archive_members_max {
+            return Err(over(format!("more than {} members", limits.archive_members_max)));
+        }
+        if !member.is_file || !wants(&member.name) {
             continue;
         }
-        let mut member = match archive.by_index(index) {
-            Ok(member) if member.is_file() => member,
-            Ok(_) => continue,
+        let content = match directory.open_member(&mut input, &member) {
+            Ok(content) => content,
             Err(error) => {
-                walked.count_broken(&name, error.to_string());
+                walked.count_broken(&member.name, error.to_string());
                 continue;
             }
         };
-        let packed_bytes = member.compressed_size();
-        let mut content = Capped::new(&mut member, limits, packed_bytes, budget);
-        let result = visit(&name, &mut content);
+        let mut content = Capped::new(content, limits, member.packed_bytes, budget);
+        let result = visit(&member.name, &mut content);
         budget -= content.bytes_out;
         // A visitor that fails because its reader did says nothing new.
         match content.failed.take() {
             Some(Failed::Budget) => {
                 return Err(over(format!("its members unpack to more than {} bytes", limits.archive_bytes_max)));
             }
-            Some(Failed::Member(why)) => walked.count_broken(&name, why),
+            Some(Failed::Member(why)) => walked.count_broken(&member.name, why),
             None => {
                 result?;
                 walked.members += 1;

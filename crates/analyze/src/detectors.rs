@@ -27,13 +27,13 @@ pub struct Detectors {
 }
 
 /// Raised when the code of the files detector gives other facts for the same bytes.
-const FILES_CODE: &str = "files/1";
+const FILES_CODE: &str = "files/2";
 /// Raised when the code that is common to the package analyzers gives other facts for the same bytes.
 const PACKAGES_CODE: &str = "packages/1";
 /// Raised when the code of the secrets pass gives other facts for the same bytes and rules.
 const SECRETS_CODE: &str = "secrets/1";
 /// Raised when the code of the malware pass gives other facts for the same bytes and rules.
-const MALWARE_CODE: &str = "malware/1";
+const MALWARE_CODE: &str = "malware/2";
 /// Raised when what is read from the configuration changes.
 const CONFIGURATION_CODE: &str = "configuration/1";
 

@@ -3,7 +3,8 @@
 //! Not here: judgement, versions, networks, files on disk, clocks. Bad bytes are never an error and never
 //! "clean": they become a [`model::Gap`].
 //!
-//! Invariant: equal bytes, detectors and limits give equal facts; memory is bounded by [`Limits`].
+//! Invariant: equal bytes, detectors and limits give equal facts; memory is bounded by [`Limits`] and by a
+//! [`MemoryBudget`] that all readers share.
 
 mod analyzer;
 pub mod archive;
@@ -12,17 +13,20 @@ mod detectors;
 mod error;
 mod limits;
 pub mod malware;
+mod memory;
 pub mod packages;
 mod read;
 pub mod secrets;
 mod sink;
 mod squash;
 mod tar;
+mod zip_directory;
 
 pub use analyzer::{Analyzer, FileEntry, FileForm, FileView, Unread, Want};
 pub use detectors::{DetectorOptions, Detectors};
 pub use error::{Error, ErrorKind};
 pub use limits::Limits;
+pub use memory::{HELD_BYTES_MAX, LAYER_BYTES, MemoryBudget, Room};
 pub use read::{LayerReading, LayerRequest, read_layer};
 pub use sink::Sink;
 pub use squash::{SquashInput, squash};

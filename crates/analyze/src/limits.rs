@@ -29,11 +29,14 @@ pub struct Limits {
     pub manifest_bytes_max: u64,
     /// Bytes of one lockfile. Default 32 MiB.
     pub lockfile_bytes_max: u64,
-    /// Bytes of one program that is searched for the packages it was built from. Default 256 MiB.
+    /// Bytes of one program that is searched for the packages it was built from. Default 1 GiB.
     pub program_bytes_max: u64,
-    /// Bytes of one Java archive, and of each that is nested in it. Default 256 MiB.
+    /// Bytes of one Java archive. Default 4 GiB.
     pub java_archive_bytes_max: u64,
-    /// Bytes of all archives that are nested in one Java archive, together. Default 512 MiB.
+    /// Bytes of one file that is put into a temporary file because it is too large to be held in memory: what
+    /// `--spool-max` says. Default 2 GiB.
+    pub spooled_bytes_max: u64,
+    /// Bytes of all archives that are nested in one Java archive, together. Default 1 GiB.
     pub java_unpacked_bytes_max: u64,
     /// How deep Java archives are nested that are read. Default 4: jars in a war in an ear, and one more.
     pub java_depth_max: u32,
@@ -75,9 +78,10 @@ impl Default for Limits {
             database_bytes_max: 64 * MIB,
             manifest_bytes_max: 4 * MIB,
             lockfile_bytes_max: 32 * MIB,
-            program_bytes_max: 256 * MIB,
-            java_archive_bytes_max: 256 * MIB,
-            java_unpacked_bytes_max: 512 * MIB,
+            program_bytes_max: 1 << 30,
+            java_archive_bytes_max: 4 << 30,
+            spooled_bytes_max: 2 << 30,
+            java_unpacked_bytes_max: 1 << 30,
             java_depth_max: 4,
             packages_max: 500_000,
             raw_inputs_bytes_max: MIB,
@@ -116,12 +120,13 @@ impl Limits {
             }
             Detector::Packages => write!(
                 text,
-                " database {} manifest {} lockfile {} program {} java {} {} {} packages {} raw {}",
+                " database {} manifest {} lockfile {} program {} java {} spooled {} {} {} packages {} raw {}",
                 self.database_bytes_max,
                 self.manifest_bytes_max,
                 self.lockfile_bytes_max,
                 self.program_bytes_max,
                 self.java_archive_bytes_max,
+                self.spooled_bytes_max,
                 self.java_unpacked_bytes_max,
                 self.java_depth_max,
                 self.packages_max,

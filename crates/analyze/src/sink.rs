@@ -3,6 +3,7 @@
 //! Invariant: it never holds more than its limits; what did not fit is counted and becomes one gap.
 
 use crate::limits::Limits;
+use crate::memory::Room;
 use model::inventory::{OwnedFiles, RawInput};
 use model::package::LayerPackage;
 use model::{Detector, Gap, GapReason, LayerPath};
@@ -38,6 +39,7 @@ impl Collected {
 pub struct Sink<'a> {
     collected: &'a mut Collected,
     limits: &'a Limits,
+    room: Room<'a>,
     analyzer: &'static str,
     entry: u32,
 }
@@ -49,7 +51,18 @@ impl<'a> Sink<'a> {
         analyzer: &'static str,
         entry: u32,
     ) -> Self {
-        Self { collected, limits, analyzer, entry }
+        Self { collected, limits, room: Room::spare(), analyzer, entry }
+    }
+
+    /// With room for what the analyzer unpacks.
+    pub(crate) const fn with_room(mut self, room: Room<'a>) -> Self {
+        self.room = room;
+        self
+    }
+
+    /// Where the analyzer can keep what it unpacks.
+    pub(crate) const fn room(&self) -> Room<'a> {
+        self.room
     }
 
     const fn tag<T>(&self, fact: T) -> Tagged<T> {

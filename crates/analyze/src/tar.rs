@@ -296,6 +296,11 @@ impl<R: BufRead> Walker<R> {
         &available[..wanted.min(available.len())]
     }
 
+    /// How many bytes of the content lie in one piece in the source.
+    pub(crate) fn at_hand(&mut self) -> usize {
+        self.head(usize::MAX).len()
+    }
+
     /// Hands the whole content to `look`: borrowed from the source where it lies there in one piece, else put
     /// together in `scratch`. When the archive ends before the content, `look` gets what there is with `false`, and
     /// the reason is returned beside its answer.

@@ -42,8 +42,8 @@ pub(crate) struct ScanArguments {
     /// The image: a registry reference, or oci:, oci-archive:, docker-archive: and a path.
     #[arg(value_name = "REF")]
     pub(crate) reference: String,
-    /// How the report is written.
-    #[arg(long, value_name = "table|json", default_value = "table", value_parser = parse_format)]
+    /// How the report is written: table, json, cyclonedx, spdx, sarif, openvex, junit, gitlab, html, markdown or csv.
+    #[arg(long, value_name = "FORMAT", default_value = "table", value_parser = parse_format)]
     pub(crate) format: report::scan::Format,
     /// Write the report to this file instead of standard output.
     #[arg(long, value_name = "FILE")]

@@ -7,7 +7,7 @@ use crate::clock::{SharedClock, after};
 use crate::event::{Event, Events};
 use crate::intelligence::Library;
 use crate::task::evaluate::{Cause, Evaluator};
-use crate::task::scan::Reading;
+use crate::task::scan::{Reading, memory_of_layers};
 use crate::task::{plan, schedule};
 use crate::worker::{self, Identity, Workshop};
 use crate::workplace::Workplace;
@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use store::traits::SharedStore;
 use store::types::NewJob;
-use tokio::sync::{Mutex, Notify, Semaphore, mpsc};
+use tokio::sync::{Mutex, Notify, mpsc};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -112,16 +112,12 @@ impl Engine {
             stop: CancellationToken::new(),
             tasks: Mutex::new(Vec::new()),
         });
+        let (layers_at_once, memory) = memory_of_layers(options.layers_at_once);
         let desk = Desk::new(office.clone(), Reader::Server, options.holder.clone());
         desk.start_anew().await?;
         let shop = Workshop {
             place: Arc::new(desk),
-            reading: Reading {
-                detectors,
-                spool: options.spool,
-                inspector: options.inspector,
-                layers_at_once: Arc::new(Semaphore::new(options.layers_at_once.max(1))),
-            },
+            reading: Reading { detectors, spool: options.spool, inspector: options.inspector, layers_at_once, memory },
             clock: Arc::clone(&office.clock),
             user_agent: options.user_agent,
             deny_private: options.deny_private,

@@ -94,7 +94,7 @@ impl SingleScan<'_> {
         {
             return Err(error);
         }
-        let inventory = self.squash(image, &known, &failed);
+        let inventory = self.squash(image, known, &failed);
         statistics.duration = started.elapsed();
         Ok((inventory, statistics))
     }
@@ -102,12 +102,17 @@ impl SingleScan<'_> {
     fn squash(
         &self,
         image: &OpenImage,
-        known: &BTreeMap<Digest, LayerInventory>,
+        mut known: BTreeMap<Digest, LayerInventory>,
         failed: &BTreeMap<Digest, Error>,
     ) -> ImageInventory {
         let layers = &image.resolved.layers;
+        // Only a blob that comes again is copied.
+        let mut take = |at: usize, layer: &Layer| {
+            let again = layers[at + 1..].iter().any(|later| later.blob == layer.blob);
+            if again { known.get(&layer.blob).cloned() } else { known.remove(&layer.blob) }
+        };
         let inventories: Vec<Option<LayerInventory>> =
-            layers.iter().map(|layer| known.get(&layer.blob).cloned()).collect();
+            layers.iter().enumerate().map(|(at, layer)| take(at, layer)).collect();
         let gaps: Vec<Gap> = layers
             .iter()
             .filter_map(|layer| failed.get(&layer.blob).map(|error| unreadable_gap(layer, error)))

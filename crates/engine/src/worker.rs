@@ -5,7 +5,7 @@
 
 use crate::clock::{SharedClock, after};
 use crate::selection::Selection;
-use crate::task::scan::Reading;
+use crate::task::scan::{Reading, memory_of_layers};
 use crate::task::{discover, resolve, scan};
 use crate::workplace::{Assignment, SharedWorkplace, Workplace};
 use crate::{Error, ErrorKind, Result};
@@ -20,7 +20,7 @@ use remote::{Endpoint, Limits};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 /// How long a lease lasts without a heartbeat.
@@ -110,11 +110,13 @@ async fn agent_job(
     if shop.as_ref().is_none_or(|(known, _)| *known != key) {
         let options = DetectorOptions { secret_key: key, limits: analyze::Limits::default() };
         let detectors = Detectors::new(options).map_err(crate::error::from_analyze)?;
+        let (layers_at_once, memory) = memory_of_layers(agent.layers_at_once);
         let reading = Reading {
             detectors: Arc::new(detectors),
             spool: Arc::clone(&agent.spool),
             inspector: None,
-            layers_at_once: Arc::new(Semaphore::new(agent.layers_at_once.max(1))),
+            layers_at_once,
+            memory,
         };
         let made = Workshop {
             place: Arc::clone(&agent.place),

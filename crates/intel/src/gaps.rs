@@ -58,8 +58,12 @@ pub(crate) fn find(
     found.into_iter().collect()
 }
 
-/// A package of a distribution that is unknown or not supported, by what can be said of it.
+/// A package of a format without advisories, or of a distribution that is unknown or not supported, by what can be said
+/// of it.
 fn stranger(package: &Package, os: Option<&OsRelease>) -> String {
+    if !package.key.format.is_os() {
+        return format!("{} packages", package.key.format);
+    }
     let name = |id: &str, version: &str| format!("{id} {version}").trim().to_owned();
     match (&package.key.distro, os) {
         (Some(distro), _) => name(&distro.id, &distro.version),

@@ -56,7 +56,14 @@ const fn naming(ecosystem: Ecosystem) -> Naming {
         | Ecosystem::RubyGems
         | Ecosystem::Packagist
         | Ecosystem::NuGet
-        | Ecosystem::Bitnami => Naming::Binary,
+        | Ecosystem::Bitnami
+        | Ecosystem::ConanCenter
+        | Ecosystem::Cran
+        | Ecosystem::Hackage
+        | Ecosystem::Hex
+        | Ecosystem::Julia
+        | Ecosystem::Pub
+        | Ecosystem::SwiftUrl => Naming::Binary,
     }
 }
 
@@ -106,11 +113,12 @@ pub fn lookup_keys(key: &PackageKey) -> Vec<(EcosystemRelease, String)> {
 }
 
 /// One spelling for names that a registry treats as equal: PEP 503 for Python, case folding for NuGet, Packagist
-/// and Bitnami. Others are case-sensitive.
+/// and Bitnami, the bare address for Swift. Others are case-sensitive.
 pub(crate) fn normalise(ecosystem: Ecosystem, name: &str) -> String {
     match ecosystem {
         Ecosystem::PyPI => pep503(name),
         Ecosystem::NuGet | Ecosystem::Packagist | Ecosystem::Bitnami => name.to_lowercase(),
+        Ecosystem::SwiftUrl => swift(name),
         Ecosystem::Alpine
         | Ecosystem::Wolfi
         | Ecosystem::Chainguard
@@ -133,7 +141,13 @@ pub(crate) fn normalise(ecosystem: Ecosystem, name: &str) -> String {
         | Ecosystem::Go
         | Ecosystem::Maven
         | Ecosystem::CratesIo
-        | Ecosystem::RubyGems => name.to_owned(),
+        | Ecosystem::RubyGems
+        | Ecosystem::ConanCenter
+        | Ecosystem::Cran
+        | Ecosystem::Hackage
+        | Ecosystem::Hex
+        | Ecosystem::Julia
+        | Ecosystem::Pub => name.to_owned(),
     }
 }
 
@@ -155,6 +169,13 @@ fn pep503(name: &str) -> String {
     out
 }
 
+/// The address of a repository without how it is reached: advisories spell it with and without `https://` and `.git`,
+/// and hosts of repositories do not tell cases apart.
+fn swift(address: &str) -> String {
+    let address = address.split_once("://").map_or(address, |(_, rest)| rest).trim_end_matches('/');
+    address.strip_suffix(".git").unwrap_or(address).to_lowercase()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -167,6 +188,13 @@ mod tests {
         check("Django", "django");
         check("zope.interface", "zope-interface");
         check("ruamel_.-yaml", "ruamel-yaml");
+    }
+
+    #[test]
+    fn swift_packages_are_named_by_their_repository() {
+        let check = |name: &str| assert_eq!(normalise(Ecosystem::SwiftUrl, name), "github.com/vapor/vapor");
+        check("github.com/vapor/vapor");
+        check("https://github.com/Vapor/vapor.git");
     }
 
     #[test]

@@ -75,11 +75,27 @@ pub enum Ecosystem {
     NuGet,
     /// Bitnami's application packages.
     Bitnami,
+    /// ConanCenter.
+    ConanCenter,
+    /// The Comprehensive R Archive Network.
+    #[serde(rename = "CRAN")]
+    Cran,
+    /// Hackage.
+    Hackage,
+    /// Hex.
+    Hex,
+    /// Julia's General registry.
+    Julia,
+    /// Dart's package repository.
+    Pub,
+    /// Swift packages, by the address of their repository.
+    #[serde(rename = "SwiftURL")]
+    SwiftUrl,
 }
 
 impl Ecosystem {
     /// Every ecosystem.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 34] = [
         Self::Alpine,
         Self::Wolfi,
         Self::Chainguard,
@@ -107,6 +123,13 @@ impl Ecosystem {
         Self::Packagist,
         Self::NuGet,
         Self::Bitnami,
+        Self::ConanCenter,
+        Self::Cran,
+        Self::Hackage,
+        Self::Hex,
+        Self::Julia,
+        Self::Pub,
+        Self::SwiftUrl,
     ];
 
     /// The name as osv.dev spells it.
@@ -139,6 +162,13 @@ impl Ecosystem {
             Self::Packagist => "Packagist",
             Self::NuGet => "NuGet",
             Self::Bitnami => "Bitnami",
+            Self::ConanCenter => "ConanCenter",
+            Self::Cran => "CRAN",
+            Self::Hackage => "Hackage",
+            Self::Hex => "Hex",
+            Self::Julia => "Julia",
+            Self::Pub => "Pub",
+            Self::SwiftUrl => "SwiftURL",
         }
     }
 
@@ -173,32 +203,49 @@ impl Ecosystem {
             Self::Packagist => PackageFormat::Composer,
             Self::NuGet => PackageFormat::NuGet,
             Self::Bitnami => PackageFormat::Bitnami,
+            Self::ConanCenter => PackageFormat::Conan,
+            Self::Cran => PackageFormat::Cran,
+            Self::Hackage => PackageFormat::Hackage,
+            Self::Hex => PackageFormat::Hex,
+            Self::Julia => PackageFormat::Julia,
+            Self::Pub => PackageFormat::Pub,
+            Self::SwiftUrl => PackageFormat::Swift,
         }
     }
 
+    /// The values of os-release's `ID` (freedesktop os-release(5)) that are known, each with its ecosystem.
+    pub const OS_IDS: [(&str, Self); 26] = [
+        ("alpine", Self::Alpine),
+        ("wolfi", Self::Wolfi),
+        ("chainguard", Self::Chainguard),
+        ("minimos", Self::MinimOs),
+        ("arch", Self::Arch),
+        ("debian", Self::Debian),
+        ("ubuntu", Self::Ubuntu),
+        ("rhel", Self::RedHat),
+        ("centos", Self::RedHat),
+        ("almalinux", Self::AlmaLinux),
+        ("rocky", Self::RockyLinux),
+        ("ol", Self::OracleLinux),
+        ("amzn", Self::AmazonLinux),
+        ("fedora", Self::Fedora),
+        ("sles", Self::Suse),
+        ("sled", Self::Suse),
+        ("sles_sap", Self::Suse),
+        ("sle_hpc", Self::Suse),
+        ("sle-bci", Self::Suse),
+        ("opensuse", Self::OpenSuse),
+        ("opensuse-leap", Self::OpenSuse),
+        ("opensuse-tumbleweed", Self::OpenSuse),
+        ("photon", Self::PhotonOs),
+        ("azurelinux", Self::AzureLinux),
+        ("mariner", Self::AzureLinux),
+        ("openEuler", Self::OpenEuler),
+    ];
+
     /// The ecosystem of an os-release `ID` (freedesktop os-release(5)).
     pub fn from_os_id(id: &str) -> Option<Self> {
-        Some(match id {
-            "alpine" => Self::Alpine,
-            "wolfi" => Self::Wolfi,
-            "chainguard" => Self::Chainguard,
-            "minimos" => Self::MinimOs,
-            "arch" => Self::Arch,
-            "debian" => Self::Debian,
-            "ubuntu" => Self::Ubuntu,
-            "rhel" | "centos" => Self::RedHat,
-            "almalinux" => Self::AlmaLinux,
-            "rocky" => Self::RockyLinux,
-            "ol" => Self::OracleLinux,
-            "amzn" => Self::AmazonLinux,
-            "fedora" => Self::Fedora,
-            "sles" | "sled" | "sle-bci" => Self::Suse,
-            "opensuse-leap" | "opensuse-tumbleweed" | "opensuse" => Self::OpenSuse,
-            "photon" => Self::PhotonOs,
-            "azurelinux" | "mariner" => Self::AzureLinux,
-            "openEuler" => Self::OpenEuler,
-            _ => return None,
-        })
+        Self::OS_IDS.into_iter().find(|(known, _)| *known == id).map(|(_, ecosystem)| ecosystem)
     }
 
     /// Which part of `VERSION_ID` names the release that advisories are kept for; `None` for rolling ones.
@@ -232,7 +279,14 @@ impl Ecosystem {
             | Self::RubyGems
             | Self::Packagist
             | Self::NuGet
-            | Self::Bitnami => return None,
+            | Self::Bitnami
+            | Self::ConanCenter
+            | Self::Cran
+            | Self::Hackage
+            | Self::Hex
+            | Self::Julia
+            | Self::Pub
+            | Self::SwiftUrl => return None,
         };
         (!release.is_empty()).then_some(release)
     }
@@ -291,7 +345,8 @@ impl fmt::Display for EcosystemRelease {
 }
 
 impl PackageKey {
-    /// Where advisories about this package are kept; `None` when its distribution is unknown or not supported.
+    /// Where advisories about this package are kept; `None` when its distribution is unknown or not supported,
+    /// and for formats that no body of advisories is kept for.
     pub fn ecosystem(&self) -> Option<EcosystemRelease> {
         match self.format {
             PackageFormat::Apk | PackageFormat::Deb | PackageFormat::Rpm | PackageFormat::Alpm => {
@@ -307,6 +362,19 @@ impl PackageKey {
             PackageFormat::Composer => Some(EcosystemRelease::of(Ecosystem::Packagist)),
             PackageFormat::NuGet => Some(EcosystemRelease::of(Ecosystem::NuGet)),
             PackageFormat::Bitnami => Some(EcosystemRelease::of(Ecosystem::Bitnami)),
+            PackageFormat::Conan => Some(EcosystemRelease::of(Ecosystem::ConanCenter)),
+            PackageFormat::Cran => Some(EcosystemRelease::of(Ecosystem::Cran)),
+            PackageFormat::Hackage => Some(EcosystemRelease::of(Ecosystem::Hackage)),
+            PackageFormat::Hex => Some(EcosystemRelease::of(Ecosystem::Hex)),
+            PackageFormat::Julia => Some(EcosystemRelease::of(Ecosystem::Julia)),
+            PackageFormat::Pub => Some(EcosystemRelease::of(Ecosystem::Pub)),
+            PackageFormat::Swift => Some(EcosystemRelease::of(Ecosystem::SwiftUrl)),
+            PackageFormat::Cocoapods
+            | PackageFormat::Conda
+            | PackageFormat::Cpan
+            | PackageFormat::Generic
+            | PackageFormat::Luarocks
+            | PackageFormat::Otp => None,
         }
     }
 }
@@ -335,6 +403,9 @@ mod tests {
         check("opensuse-leap", "15.5", "openSUSE:15.5");
         check("minimos", "20241031", "MinimOS");
         check("arch", "20240101.0.1", "Arch Linux");
+        check("openEuler", "22.03-LTS-SP3", "openEuler:22.03-LTS-SP3");
+        check("sles", "15.5", "SUSE:15.5");
+        check("mariner", "2.0", "Azure Linux:2.0");
         check("gentoo", "1", "");
     }
 }

@@ -22,6 +22,9 @@ pub struct DetectorFacts {
     /// Packages detector: which language-package manifests an operating-system package owns.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub owned: Vec<OwnedFiles>,
+    /// Malware detector: digests of executables, libraries and scripts, sorted by path.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub digests: Vec<FileDigest>,
     /// Secrets, malware and files detectors.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub observations: Vec<LayerObservation>,
@@ -41,6 +44,7 @@ impl DetectorFacts {
             files: Vec::new(),
             packages: Vec::new(),
             owned: Vec::new(),
+            digests: Vec::new(),
             observations: Vec::new(),
             raw_inputs: Vec::new(),
             gaps: Vec::new(),
@@ -54,6 +58,8 @@ impl DetectorFacts {
         self.packages.dedup();
         self.owned.sort();
         self.owned.dedup();
+        self.digests.sort();
+        self.digests.dedup();
         self.observations.sort();
         self.observations.dedup();
         self.raw_inputs.sort();
@@ -93,9 +99,15 @@ pub struct FileRecord {
     pub gid: u64,
     /// Size of the content in bytes.
     pub bytes: u64,
-    /// Digest of the content, of executables, libraries and scripts.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sha256: Option<Digest>,
+}
+
+/// The digest of a file's content: of what a list of bad files can name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct FileDigest {
+    /// Where.
+    pub path: LayerPath,
+    /// Of the content.
+    pub sha256: Digest,
 }
 
 /// What kind of entry it is.
@@ -159,7 +171,7 @@ pub struct RawInput {
 pub struct OsRelease {
     /// `ID`.
     pub id: String,
-    /// `VERSION_ID`; empty when absent.
+    /// `VERSION_ID`; empty when absent. Of openEuler with the service pack, `22.03-LTS-SP3`.
     pub version: String,
     /// `PRETTY_NAME` or `NAME`.
     pub name: String,

@@ -35,11 +35,37 @@ pub enum PackageFormat {
     Bitnami,
     /// Arch Linux's package format.
     Alpm,
+    /// CocoaPods.
+    Cocoapods,
+    /// Conan's C and C++ packages.
+    Conan,
+    /// Conda.
+    Conda,
+    /// Perl distributions.
+    Cpan,
+    /// R packages.
+    Cran,
+    /// Software without a package manager of its own: well-known programs, WordPress, what lies in a Nix store.
+    Generic,
+    /// Haskell packages.
+    Hackage,
+    /// Elixir and Erlang packages.
+    Hex,
+    /// Julia packages.
+    Julia,
+    /// Lua rocks.
+    Luarocks,
+    /// Applications that are part of Erlang/OTP or Elixir.
+    Otp,
+    /// Dart packages.
+    Pub,
+    /// Swift packages.
+    Swift,
 }
 
 impl PackageFormat {
     /// Every format.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 26] = [
         Self::Apk,
         Self::Deb,
         Self::Rpm,
@@ -53,6 +79,19 @@ impl PackageFormat {
         Self::NuGet,
         Self::Bitnami,
         Self::Alpm,
+        Self::Cocoapods,
+        Self::Conan,
+        Self::Conda,
+        Self::Cpan,
+        Self::Cran,
+        Self::Generic,
+        Self::Hackage,
+        Self::Hex,
+        Self::Julia,
+        Self::Luarocks,
+        Self::Otp,
+        Self::Pub,
+        Self::Swift,
     ];
 
     /// The purl type (purl specification, `PURL-TYPES`).
@@ -71,6 +110,19 @@ impl PackageFormat {
             Self::NuGet => "nuget",
             Self::Bitnami => "bitnami",
             Self::Alpm => "alpm",
+            Self::Cocoapods => "cocoapods",
+            Self::Conan => "conan",
+            Self::Conda => "conda",
+            Self::Cpan => "cpan",
+            Self::Cran => "cran",
+            Self::Generic => "generic",
+            Self::Hackage => "hackage",
+            Self::Hex => "hex",
+            Self::Julia => "julia",
+            Self::Luarocks => "luarocks",
+            Self::Otp => "otp",
+            Self::Pub => "pub",
+            Self::Swift => "swift",
         }
     }
 
@@ -117,7 +169,8 @@ pub struct PackageKey {
     pub format: PackageFormat,
     /// The distribution, for operating-system formats, once the image's release is known.
     pub distro: Option<Distro>,
-    /// Name as the format spells it. npm scopes, Go and Maven namespaces are part of it (`@babel/core`, `org.apache:commons`).
+    /// Name as the format spells it. npm scopes, Go, Swift and Maven namespaces are part of it
+    /// (`@babel/core`, `org.apache:commons`, `github.com/vapor/vapor`).
     pub name: String,
     /// Version as found, never normalised. Debian and RPM epochs are in it (`1:2.3-4`).
     pub version: String,
@@ -125,7 +178,7 @@ pub struct PackageKey {
     pub architecture: Option<String>,
     /// The source package, for operating-system formats.
     pub source: Option<SourcePackage>,
-    /// The RPM module, `name:stream`.
+    /// What tells packages of one name apart: the RPM module, `name:stream`; of a Julia package its UUID.
     pub module: Option<String>,
 }
 
@@ -151,12 +204,27 @@ impl PackageKey {
                 (distro.map(|d| d.id.as_str()), self.name.as_str())
             }
             PackageFormat::Maven => split_namespace(&self.name, ':'),
-            PackageFormat::Npm | PackageFormat::Golang | PackageFormat::Composer => split_namespace(&self.name, '/'),
+            PackageFormat::Npm
+            | PackageFormat::Golang
+            | PackageFormat::Composer
+            | PackageFormat::Generic
+            | PackageFormat::Swift => split_namespace(&self.name, '/'),
             PackageFormat::PyPi
             | PackageFormat::Cargo
             | PackageFormat::Gem
             | PackageFormat::NuGet
-            | PackageFormat::Bitnami => (None, self.name.as_str()),
+            | PackageFormat::Bitnami
+            | PackageFormat::Cocoapods
+            | PackageFormat::Conan
+            | PackageFormat::Conda
+            | PackageFormat::Cpan
+            | PackageFormat::Cran
+            | PackageFormat::Hackage
+            | PackageFormat::Hex
+            | PackageFormat::Julia
+            | PackageFormat::Luarocks
+            | PackageFormat::Otp
+            | PackageFormat::Pub => (None, self.name.as_str()),
         };
         let (epoch, version) = match (self.format, self.version.split_once(':')) {
             (PackageFormat::Rpm, Some((epoch, rest))) => (Some(epoch), rest),
@@ -164,6 +232,7 @@ impl PackageKey {
         };
         let distro_text =
             distro.map(|d| if d.version.is_empty() { d.id.clone() } else { format!("{}-{}", d.id, d.version) });
+        let is_julia = self.format == PackageFormat::Julia;
         let upstream = self.source.as_ref().filter(|s| s.name != self.name).map(|s| s.name.as_str());
         Purl::build(&PurlParts {
             kind: self.format.as_str(),
@@ -174,8 +243,9 @@ impl PackageKey {
                 ("arch", self.architecture.as_deref()),
                 ("distro", distro_text.as_deref()),
                 ("epoch", epoch),
-                ("rpmmod", self.module.as_deref()),
+                ("rpmmod", self.module.as_deref().filter(|_| !is_julia)),
                 ("upstream", upstream),
+                ("uuid", self.module.as_deref().filter(|_| is_julia)),
             ],
         })
     }

@@ -1,6 +1,8 @@
 //! Package URLs (purl specification, `PURL-SPECIFICATION.rst`): the public name of a package.
 
+use crate::Digest;
 use crate::package::{Distro, PackageFormat, PackageKey, SourcePackage};
+use crate::reference::ImageRef;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -49,13 +51,31 @@ impl Purl {
         Self(text)
     }
 
+    /// The package URL of a container image (purl specification, type `oci`): the name is the last part of the
+    /// repository, the version the digest. Without a reference in a registry the name is `image`.
+    pub fn of_image(reference: Option<&ImageRef>, digest: &Digest, architecture: &str) -> Self {
+        let repository = reference.map(|r| format!("{}/{}", r.registry, r.repository));
+        let name = reference.and_then(|r| r.repository.rsplit('/').next()).unwrap_or("image");
+        Self::build(&PurlParts {
+            kind: "oci",
+            namespace: None,
+            name,
+            version: &digest.to_string(),
+            qualifiers: &[
+                ("arch", Some(architecture)),
+                ("repository_url", repository.as_deref()),
+                ("tag", reference.and_then(|r| r.tag.as_deref())),
+            ],
+        })
+    }
+
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
     /// Reads a purl that a user typed as the key that verdicts are made for. `arch`, `distro` (as `id-version`),
-    /// `epoch`, `rpmmod` and `upstream` (as `name` or `name@version`) are understood, other qualifiers are ignored.
+    /// `epoch`, `rpmmod`, `uuid` and `upstream` (as `name` or `name@version`) are understood, other qualifiers are ignored.
     ///
     /// # Errors
     /// A sentence that names the part that is wrong.
@@ -84,7 +104,13 @@ impl Purl {
 fn join_name(format: PackageFormat, namespace: &str, name: &str) -> String {
     match format {
         PackageFormat::Maven if !namespace.is_empty() => format!("{namespace}:{name}"),
-        PackageFormat::Npm | PackageFormat::Golang | PackageFormat::Composer if !namespace.is_empty() => {
+        PackageFormat::Npm
+        | PackageFormat::Golang
+        | PackageFormat::Composer
+        | PackageFormat::Generic
+        | PackageFormat::Swift
+            if !namespace.is_empty() =>
+        {
             format!("{namespace}/{name}")
         }
         _ => name.to_owned(),
@@ -99,7 +125,7 @@ fn apply_qualifiers(key: &mut PackageKey, namespace: &str, qualifiers: &str) -> 
             "arch" => key.architecture = Some(value),
             "distro" => distro = Some(value),
             "epoch" if !key.version.contains(':') => key.version = format!("{value}:{}", key.version),
-            "rpmmod" => key.module = Some(value),
+            "rpmmod" | "uuid" => key.module = Some(value),
             "upstream" => {
                 let (name, version) = value.split_once('@').unwrap_or((&value, &key.version));
                 key.source = Some(SourcePackage { name: name.to_owned(), version: version.to_owned() });
@@ -145,8 +171,24 @@ mod tests {
         check("pkg:deb/debian/libc6@2.36-9%2Bdeb12u4?arch=amd64&distro=debian-12&upstream=glibc");
         check("pkg:npm/%40babel/core@7.0.0");
         check("pkg:pypi/django@2.2.0");
+        check("pkg:alpm/arch/pacman@6.0.1-1?arch=x86_64&distro=arch");
+        check("pkg:generic/wordpress-plugin/akismet@5.3");
+        check("pkg:julia/AWS@1.88.0?uuid=fbe9abb3-538b-5e4e-ba9e-bc94f4f92ebc");
+        check("pkg:swift/github.com/Alamofire/Alamofire@5.4.3");
         check("pkg:golang/github.com/gin-gonic/gin@v1.9.0");
         check("pkg:rpm/rocky/openssl-libs@3.0.7-24.el9?arch=x86_64&distro=rocky-9.2&epoch=1&upstream=openssl");
+    }
+
+    #[test]
+    fn purl_of_an_image_names_its_digest() {
+        let digest: Digest = format!("sha256:{}", "ab".repeat(32)).parse().unwrap();
+        let reference: ImageRef = "registry.example.org/team/app:1.0".parse().unwrap();
+        let hex = "ab".repeat(32);
+        assert_eq!(
+            Purl::of_image(Some(&reference), &digest, "amd64").as_str(),
+            format!("pkg:oci/app@sha256:{hex}?arch=amd64&repository_url=registry.example.org%2Fteam%2Fapp&tag=1.0")
+        );
+        assert_eq!(Purl::of_image(None, &digest, "").as_str(), format!("pkg:oci/image@sha256:{hex}"));
     }
 
     #[test]

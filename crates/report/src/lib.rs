@@ -6,6 +6,7 @@
 
 pub mod agent;
 pub mod api;
+mod format;
 pub mod scan;
 mod table;
 mod text;

@@ -1,10 +1,10 @@
 //! The scan report, version 1: what `pratique scan` writes.
 //!
-//! Not here: judgement; the findings come in as they are. Invariant: field names never change, absent values are
+//! Not here: judgement; the findings come in as they are; and how they are written (`format`). Invariant: field names never change, absent values are
 //! `null`, lists are sorted, and apart from `statistics` equal input gives equal bytes. The schema is
 //! `docs/report-v1.schema.json`.
 
-use crate::table;
+pub use crate::format::{Format, RenderOptions, render, render_all};
 use model::finding::VulnerabilityDetail;
 use model::{Evidence, Finding, FindingKind, Gap, ImageInventory, Package};
 use serde::{Deserialize, Serialize};
@@ -269,79 +269,8 @@ pub struct ScanInput<'a> {
     pub statistics: Statistics,
 }
 
-/// How a report is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    /// For people.
-    Table,
-    /// For programs.
-    Json,
-}
-
-impl Format {
-    /// Every format.
-    pub const ALL: [Self; 2] = [Self::Table, Self::Json];
-
-    /// The word of the command line.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Table => "table",
-            Self::Json => "json",
-        }
-    }
-}
-
-impl std::str::FromStr for Format {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let known = || Self::ALL.map(Self::as_str).join(" or ");
-        Self::ALL
-            .into_iter()
-            .find(|format| format.as_str() == text)
-            .ok_or_else(|| format!("{text:?} is not a format: {}", known()))
-    }
-}
-
-/// How a report is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RenderOptions {
-    /// Table: columns of the terminal.
-    pub width: u16,
-    /// Table: escape sequences for colours.
-    pub colour: bool,
-    /// JSON: indented.
-    pub pretty: bool,
-}
-
-impl Default for RenderOptions {
-    fn default() -> Self {
-        Self { width: 120, colour: false, pretty: true }
-    }
-}
-
-/// Writes one report, with a newline at its end.
-pub fn render(report: &ScanReport, format: Format, options: &RenderOptions) -> String {
-    match format {
-        Format::Table => table::render(report, options),
-        Format::Json => json(report, options.pretty),
-    }
-}
-
-/// Writes the reports of several platforms of one image: `{"version":1,"reports":[…]}`, or one table after the other.
-pub fn render_all(reports: &[ScanReport], format: Format, options: &RenderOptions) -> String {
-    #[derive(Serialize)]
-    struct Reports<'a> {
-        version: u32,
-        reports: &'a [ScanReport],
-    }
-    match format {
-        Format::Table => reports.iter().map(|r| table::render(r, options)).collect::<Vec<_>>().join("\n"),
-        Format::Json => json(&Reports { version: 1, reports }, options.pretty),
-    }
-}
-
-fn json<T: Serialize>(value: &T, pretty: bool) -> String {
+/// Writes a value as JSON, with a newline at its end.
+pub(crate) fn json<T: Serialize>(value: &T, pretty: bool) -> String {
     let text = if pretty { serde_json::to_string_pretty(value) } else { serde_json::to_string(value) };
     let mut text = text.expect("a report has only string keys, which JSON can always hold");
     text.push('\n');

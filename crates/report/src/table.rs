@@ -293,7 +293,7 @@ fn count(number: usize, noun: &str) -> String {
 }
 
 /// `2.8 MB`, in units of 1000.
-fn bytes_text(bytes: u64) -> String {
+pub(crate) fn bytes_text(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
     let mut unit = 0;
     let mut scaled = bytes;

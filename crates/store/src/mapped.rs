@@ -1,11 +1,13 @@
 //! A file as bytes: the one place of this workspace with `unsafe`.
 //!
-//! Invariant: only immutable files are mapped. They are written once under the name of their digest, made
-//! read-only, and removed by unlinking, which leaves existing maps whole.
+//! Invariant: only files that nobody changes while they are mapped. Segments are written once under the name of their
+//! digest, made read-only, and removed by unlinking, which leaves existing maps whole; temporary files have no name, and
+//! who maps one holds its only handle.
 
 use crate::{Error, ErrorKind, Result, durable};
 use memmap2::Mmap;
 use std::fs::File;
+use std::io;
 use std::path::Path;
 
 /// A read-only map of a whole file.
@@ -27,10 +29,19 @@ impl Mapped {
         if bytes == 0 {
             return Ok(Self(None));
         }
+        Self::map(&file).map_err(|e| durable::io_error(e, "cannot map", path))
+    }
+
+    /// Maps a temporary file of at least one byte. Its only handle must be borrowed for as long as the map lives.
+    pub(crate) fn temporary(file: &File) -> io::Result<Self> {
+        Self::map(file)
+    }
+
+    fn map(file: &File) -> io::Result<Self> {
         #[expect(unsafe_code, reason = "mapping a file is unsafe by signature; see the invariant of this module")]
-        // SAFETY: the file is one of our immutable files: nobody truncates it or writes to it while it is mapped.
-        let map = unsafe { Mmap::map(&file) };
-        Ok(Self(Some(map.map_err(|e| durable::io_error(e, "cannot map", path))?)))
+        // SAFETY: by the invariant of this module nobody truncates the file or writes to it while it is mapped.
+        let map = unsafe { Mmap::map(file) };
+        Ok(Self(Some(map?)))
     }
 }
 

@@ -13,6 +13,7 @@ pub mod image;
 pub mod layout;
 pub mod net;
 pub mod packages;
+pub mod schema;
 pub mod tls;
 
 pub use debian::DebianRegistry;

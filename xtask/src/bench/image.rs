@@ -1,4 +1,4 @@
-//! A real image to measure with: Debian with interpreters, servers and build tools, in three layers.
+//! Real images to measure with: Debian with an application of many small packages, and Debian with build tools.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -10,8 +10,46 @@ use serde_json::Value;
 
 use crate::process::Run;
 
-/// Compressed bytes that the image has to have at least.
-const BYTES_MIN: u64 = 200 << 20;
+/// Compressed bytes that an image has to have at least.
+const BYTES_MIN: u64 = 150 << 20;
+
+/// Which image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Interpreters, a web server, old Python packages, and the `node_modules` of `react-scripts`.
+    App,
+    /// Interpreters, servers and build tools: large programs.
+    Tools,
+}
+
+impl Kind {
+    /// The name of its folder.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::App => "app",
+            Self::Tools => "image",
+        }
+    }
+}
+
+/// The Debian packages of the application's lowest layer.
+const APP_PACKAGES: &str = "ca-certificates,python3,nodejs,nginx,git";
+
+/// Python packages of the application, old ones.
+const APP_PYTHON: [&str; 9] = [
+    "django==2.2.0",
+    "jinja2==2.10",
+    "flask==0.12",
+    "werkzeug==0.14",
+    "requests==2.19.1",
+    "urllib3==1.23",
+    "sqlparse==0.3.0",
+    "pytz==2019.1",
+    "certifi==2018.4.16",
+];
+
+/// What `npm` installs for the application.
+const APP_NODE: &str = "react-scripts@5.0.1";
 
 /// What each layer adds, as packages of Debian.
 const LAYERS: [&str; 3] = [
@@ -20,13 +58,13 @@ const LAYERS: [&str; 3] = [
     "ca-certificates,python3,python3-pip,nodejs,npm,nginx,git,curl,build-essential,golang-go,default-jre-headless",
 ];
 
-/// The OCI layout of the image; makes it the first time, which takes some minutes and the network.
-pub(super) fn layout(folder: &Path) -> Result<PathBuf> {
-    let layout = folder.join("image");
+/// The OCI layout of an image; makes it the first time, which takes some minutes and the network.
+pub(super) fn layout(folder: &Path, kind: Kind) -> Result<PathBuf> {
+    let layout = folder.join(kind.name());
     if layout.is_dir() {
         return Ok(layout);
     }
-    let new = folder.join("image.new");
+    let new = folder.join(format!("{}.new", kind.name()));
     if new.is_dir() {
         fs::remove_dir_all(&new)?;
     }
@@ -34,20 +72,9 @@ pub(super) fn layout(folder: &Path) -> Result<PathBuf> {
     let image = format!("{shown}:1");
     Run::new("umoci", &["init", "--layout", &shown]).wait()?;
     Run::new("umoci", &["new", "--image", &image]).wait()?;
-    let mut below = BTreeMap::new();
-    for (at, packages) in LAYERS.iter().enumerate() {
-        let whole = folder.join(format!("rootfs-{at}.tar"));
-        let layer = folder.join(format!("layer-{at}.tar"));
-        let include = format!("--include={packages}");
-        let target = whole.display().to_string();
-        // One date for all, so that a file that did not change has the same time in each of them.
-        Run::new("mmdebstrap", &["--variant=minbase", &include, "bookworm", &target])
-            .set("SOURCE_DATE_EPOCH", "1700000000")
-            .wait()?;
-        below = difference(&whole, &below, &layer)?;
-        Run::new("umoci", &["raw", "add-layer", "--image", &image, &layer.display().to_string()]).wait()?;
-        fs::remove_file(&whole)?;
-        fs::remove_file(&layer)?;
+    match kind {
+        Kind::App => add_app(folder, &image)?,
+        Kind::Tools => add_tools(folder, &image)?,
     }
     Run::new("umoci", &["gc", "--layout", &shown]).wait()?;
     fs::rename(&new, &layout)?;
@@ -56,6 +83,67 @@ pub(super) fn layout(folder: &Path) -> Result<PathBuf> {
         bail!("the image has only {bytes} bytes compressed; add packages");
     }
     Ok(layout)
+}
+
+/// One layer for each list of packages, with what it adds to the one below.
+fn add_tools(folder: &Path, image: &str) -> Result<()> {
+    let mut below = BTreeMap::new();
+    for (at, packages) in LAYERS.iter().enumerate() {
+        let whole = folder.join(format!("rootfs-{at}.tar"));
+        let layer = folder.join(format!("layer-{at}.tar"));
+        bootstrap(packages, &whole)?;
+        below = difference(&whole, &below, &layer)?;
+        fs::remove_file(&whole)?;
+        add_layer(image, &layer)?;
+    }
+    Ok(())
+}
+
+/// A layer of Debian packages, one of Python's, one of Node's.
+fn add_app(folder: &Path, image: &str) -> Result<()> {
+    let layer = folder.join("layer.tar");
+    bootstrap(APP_PACKAGES, &layer)?;
+    add_layer(image, &layer)?;
+    let root = folder.join("root");
+    let python = root.join("usr/local/lib/python3.11/dist-packages").display().to_string();
+    let mut pip = vec!["-m", "pip", "install", "--quiet", "--no-deps", "--no-compile", "--target", &python];
+    pip.extend(APP_PYTHON);
+    Run::new("python3", &pip).wait()?;
+    add_folder(image, &root, &layer)?;
+    let web = root.join("srv/web");
+    fs::create_dir_all(&web)?;
+    let web = web.display().to_string();
+    Run::new(
+        "npm",
+        &["install", "--silent", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", &web, APP_NODE],
+    )
+    .wait()?;
+    add_folder(image, &root, &layer)
+}
+
+/// A root file system as an archive.
+fn bootstrap(packages: &str, target: &Path) -> Result<()> {
+    let (include, target) = (format!("--include={packages}"), target.display().to_string());
+    // One date for all, so that a file that did not change has the same time in each of them.
+    Run::new("mmdebstrap", &["--variant=minbase", &include, "bookworm", &target])
+        .set("SOURCE_DATE_EPOCH", "1700000000")
+        .wait()
+}
+
+/// Adds a folder as a layer, and removes it.
+fn add_folder(image: &str, folder: &Path, layer: &Path) -> Result<()> {
+    let (from, to) = (folder.display().to_string(), layer.display().to_string());
+    let fixed = ["--sort=name", "--owner=0", "--group=0", "--numeric-owner", "--mtime=@1700000000"];
+    let arguments: Vec<&str> = fixed.into_iter().chain(["-C", &from, "-cf", &to, "."]).collect();
+    Run::new("tar", &arguments).wait()?;
+    fs::remove_dir_all(folder)?;
+    add_layer(image, layer)
+}
+
+/// Adds an archive as a layer, and removes it.
+fn add_layer(image: &str, layer: &Path) -> Result<()> {
+    Run::new("umoci", &["raw", "add-layer", "--image", image, &layer.display().to_string()]).wait()?;
+    Ok(fs::remove_file(layer)?)
 }
 
 /// What tells one version of a file from another.

@@ -28,6 +28,8 @@ pub(super) struct Measured {
     pub(super) peak: u64,
     /// Peak anonymous memory, in bytes.
     pub(super) anonymous: u64,
+    /// Peak size of its open files that have no name any more, in bytes.
+    pub(super) spooled: u64,
 }
 
 impl fmt::Display for Measured {
@@ -35,11 +37,12 @@ impl fmt::Display for Measured {
         let mebibytes = |bytes: u64| bytes >> 20;
         write!(
             f,
-            "{:.2} s, {:.2} s of processor time, {} MiB, {} MiB anonymous",
+            "{:.2} s, {:.2} s of processor time, {} MiB, {} MiB anonymous, {} MiB of temporary files",
             self.wall,
             self.cpu,
             mebibytes(self.peak),
-            mebibytes(self.anonymous)
+            mebibytes(self.anonymous),
+            mebibytes(self.spooled)
         )
     }
 }
@@ -48,17 +51,23 @@ impl fmt::Display for Measured {
 ///
 /// # Errors
 /// When it cannot be started, or does not end with 0.
-pub(super) fn run(program: &Path, arguments: &[String], output: &Path) -> Result<Measured> {
+pub(super) fn run(
+    program: &Path,
+    arguments: &[String],
+    environment: &[(&str, &str)],
+    output: &Path,
+) -> Result<Measured> {
     let started = Instant::now();
     let mut child = Command::new(program)
         .args(arguments)
+        .envs(environment.iter().copied())
         .stdin(Stdio::null())
         .stdout(File::create(output)?)
         .stderr(Stdio::null())
         .spawn()
         .with_context(|| format!("cannot start {}", program.display()))?;
     let process = Path::new("/proc").join(child.id().to_string());
-    let (mut peak, mut anonymous) = (0, 0);
+    let (mut peak, mut anonymous, mut spooled) = (0, 0, 0);
     let (wall, cpu) = loop {
         let stat = fs::read_to_string(process.join("stat"))?;
         let (state, cpu) = state_and_cpu(&stat).context("/proc/PID/stat has an unknown shape")?;
@@ -68,13 +77,23 @@ pub(super) fn run(program: &Path, arguments: &[String], output: &Path) -> Result
         let status = fs::read_to_string(process.join("status"))?;
         peak = peak.max(bytes_of(&status, "VmHWM:").unwrap_or(0));
         anonymous = anonymous.max(bytes_of(&status, "RssAnon:").unwrap_or(0));
+        spooled = spooled.max(unnamed_bytes(&process.join("fd")));
         thread::sleep(PAUSE);
     };
     let ended = child.wait()?;
     if !ended.success() {
         bail!("{} {} ended with {ended}", program.display(), arguments.join(" "));
     }
-    Ok(Measured { wall, cpu, peak, anonymous })
+    Ok(Measured { wall, cpu, peak, anonymous, spooled })
+}
+
+/// The size of the open files of a process that were unlinked. A file that is closed meanwhile does not count.
+fn unnamed_bytes(descriptors: &Path) -> u64 {
+    let Ok(entries) = fs::read_dir(descriptors) else { return 0 };
+    let unnamed = entries.flatten().map(|entry| entry.path()).filter(|path| {
+        fs::read_link(path).is_ok_and(|target| target.as_os_str().as_encoded_bytes().ends_with(b" (deleted)"))
+    });
+    unnamed.filter_map(|path| fs::metadata(path).ok()).map(|found| found.len()).sum()
 }
 
 /// The third field, and the sum of the fourteenth and fifteenth in seconds (proc(5)).
@@ -107,10 +126,11 @@ mod tests {
     fn a_child_is_measured() {
         let output = std::env::temp_dir().join(format!("xtask-measure-{}", std::process::id()));
         let command = ["-c".to_owned(), "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; echo done".to_owned()];
-        let found = run(Path::new("/bin/sh"), &command, &output).expect("it runs");
+        let found = run(Path::new("/bin/sh"), &command, &[], &output).expect("it runs");
         assert!(found.wall > 0.0 && found.peak > 0, "{found:?}");
         assert_eq!(fs::read_to_string(&output).expect("its output"), "done\n");
         fs::remove_file(&output).expect("its output");
-        assert!(run(Path::new("/bin/sh"), &["-c".to_owned(), "exit 3".to_owned()], Path::new("/dev/null")).is_err());
+        let failing = ["-c".to_owned(), "exit 3".to_owned()];
+        assert!(run(Path::new("/bin/sh"), &failing, &[], Path::new("/dev/null")).is_err());
     }
 }

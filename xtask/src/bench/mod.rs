@@ -2,9 +2,11 @@
 //!
 //! Invariant: what is compared runs in one go, in turns, on the same image from the same registry on this machine.
 
+mod huge;
 mod image;
 mod measure;
 mod registry;
+mod syft;
 mod table;
 
 use std::collections::BTreeSet;
@@ -16,6 +18,7 @@ use serde_json::Value;
 
 use crate::machine;
 use crate::process::{Run, root};
+use image::Kind;
 use measure::Measured;
 use registry::Registry;
 
@@ -24,51 +27,120 @@ struct Contender {
     name: &'static str,
     program: PathBuf,
     arguments: Vec<String>,
+    environment: Vec<(&'static str, &'static str)>,
 }
 
-/// Where the image, the registry's blobs and the intelligence are kept between runs.
+/// Where images, the registry's blobs and the intelligence are kept between runs.
 fn folder() -> PathBuf {
     root().join("target/bench")
 }
 
-/// `bench image`: makes the image that [`scan`] measures with, once.
-pub(crate) fn image() -> Result<PathBuf> {
-    machine::ensure_test_programs()?;
-    fs::create_dir_all(folder())?;
-    let layout = image::layout(&folder())?;
+/// Which image is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Subject {
+    Real(Kind),
+    Huge,
+}
+
+impl Subject {
+    fn parse(argument: &str) -> Result<Self> {
+        match argument {
+            "app" => Ok(Self::Real(Kind::App)),
+            "tools" => Ok(Self::Real(Kind::Tools)),
+            "huge" => Ok(Self::Huge),
+            other => bail!("no such image: {other} (there are app, tools and huge)"),
+        }
+    }
+
+    /// The arguments of `bench` that measure it.
+    const fn command(self) -> &'static str {
+        match self {
+            Self::Real(Kind::App) => "scan",
+            Self::Real(Kind::Tools) => "scan --image tools",
+            Self::Huge => "scan --image huge",
+        }
+    }
+
+    fn layout(self) -> Result<PathBuf> {
+        fs::create_dir_all(folder())?;
+        match self {
+            Self::Real(kind) => {
+                machine::ensure_test_programs()?;
+                image::layout(&folder(), kind)
+            }
+            Self::Huge => huge::layout(&folder()),
+        }
+    }
+}
+
+/// `bench image [app|tools|huge]`: makes an image that [`scan`] measures with, once.
+pub(crate) fn image(arguments: &[&str]) -> Result<()> {
+    let subject = match arguments {
+        [] => Subject::Real(Kind::App),
+        [name] => Subject::parse(name)?,
+        _ => bail!("bench image takes one name"),
+    };
+    let layout = subject.layout()?;
     println!("{}: {}", layout.display(), image::describe(&layout)?);
-    Ok(layout)
+    Ok(())
+}
+
+/// What [`scan`] was asked for.
+struct Options {
+    subject: Subject,
+    write: bool,
+    build: bool,
+    syft: bool,
+    rounds: usize,
+}
+
+impl Options {
+    fn parse(arguments: &[&str]) -> Result<Self> {
+        let mut options = Self { subject: Subject::Real(Kind::App), write: false, build: true, syft: false, rounds: 3 };
+        let mut rest = arguments.iter();
+        while let Some(argument) = rest.next() {
+            match *argument {
+                "--write" => options.write = true,
+                "--no-build" => options.build = false,
+                "--syft" => options.syft = true,
+                "--image" => options.subject = Subject::parse(rest.next().context("--image takes a name")?)?,
+                "--rounds" => {
+                    let count = rest.next().and_then(|count| count.parse().ok()).filter(|count| *count > 0);
+                    options.rounds = count.context("--rounds takes a number")?;
+                }
+                other => bail!("unknown argument: {other}"),
+            }
+        }
+        Ok(options)
+    }
+
+    /// Shows a result, and puts it into the document.
+    fn tell(&self, command: &str, text: &str) -> Result<()> {
+        println!("\n{text}");
+        if self.write { table::write(&root().join("docs/measurements.md"), command, text) } else { Ok(()) }
+    }
 }
 
 /// `bench scan`: wall time, processor time and peak memory of `pratique scan` beside those of the floor.
 pub(crate) fn scan(arguments: &[&str]) -> Result<()> {
-    let (mut write, mut build, mut rounds) = (false, true, 3_usize);
-    let mut rest = arguments.iter();
-    while let Some(argument) = rest.next() {
-        match *argument {
-            "--write" => write = true,
-            "--no-build" => build = false,
-            "--rounds" => {
-                let count = rest.next().and_then(|count| count.parse().ok()).filter(|count| *count > 0);
-                rounds = count.context("--rounds takes a number")?;
-            }
-            other => bail!("unknown argument: {other}"),
-        }
-    }
-    let layout = image()?;
+    let options = Options::parse(arguments)?;
+    let layout = options.subject.layout()?;
     let folder = folder();
-    if build {
+    if options.build {
         Run::cargo(&["build", "--release", "-p", "pratique"]).wait()?;
         Run::cargo(&["build", "--release", "-p", "engine", "--example", "floor"]).wait()?;
     }
+    if options.subject == Subject::Huge {
+        return scan_huge(&options, &layout, &folder);
+    }
     let registry = Registry::start(&folder)?;
     registry.push(&layout, "bench:1")?;
-    let contenders = contenders(&registry, &folder)?;
+    let contenders = contenders(&registry, &folder, options.syft)?;
     let mut measured: Vec<Vec<Measured>> = vec![Vec::new(); contenders.len()];
-    for round in 0..=rounds {
+    for round in 0..=options.rounds {
         for (contender, of) in contenders.iter().zip(&mut measured) {
-            let output = folder.join("output");
-            let found = measure::run(&contender.program, &contender.arguments, &output)?;
+            let output = folder.join(format!("output-{}", contender.name));
+            let found = measure::run(&contender.program, &contender.arguments, &contender.environment, &output)?;
             check_output(contender, &output, &folder.join("floor"))?;
             // The first round only warms the page cache.
             if round > 0 {
@@ -78,16 +150,64 @@ pub(crate) fn scan(arguments: &[&str]) -> Result<()> {
         }
     }
     let names: Vec<&str> = contenders.iter().map(|contender| contender.name).collect();
-    let text = table::render(&image::describe(&layout)?, &names, &measured)?;
-    println!("\n{text}");
-    if write {
-        table::write(&root().join("docs/measurements.md"), &text)?;
+    let command = options.subject.command();
+    let text = table::render(command, &image::describe(&layout)?, &names, &measured)?;
+    options.tell(command, &text)?;
+    if options.syft {
+        let output = |name: &str| folder.join(format!("output-{name}"));
+        let text = syft::compare(&output(SYFT), &output(PACKAGES))?;
+        options.tell("scan --syft", &text)?;
     }
     Ok(())
 }
 
+const ALL: &str = "pratique scan";
+const PACKAGES: &str = "pratique scan --scanners packages";
+const SYFT: &str = "syft";
+
+/// Anonymous memory and temporary files that a scan of any image may take.
+const ANONYMOUS_MAX: u64 = 256 << 20;
+const SPOOLED_MAX: u64 = 2 << 30;
+
+/// Scans the huge image from its layout, so that only one copy of it lies on the disk.
+fn scan_huge(options: &Options, layout: &Path, folder: &Path) -> Result<()> {
+    let pratique = root().join("target/release/pratique");
+    let spool = folder.join("spool");
+    fs::create_dir_all(&spool)?;
+    let temporary: &'static str = spool.display().to_string().leak();
+    let reference = format!("oci:{}:1", layout.display());
+    let intel = folder.join("intel").display().to_string();
+    let mut names = Vec::new();
+    let mut measured = Vec::new();
+    for (name, more) in [(ALL, &[][..]), (PACKAGES, &["--scanners", "packages"][..])] {
+        let fixed = ["scan", &reference, "--format", "json", "--no-cache", "--intel", &intel];
+        let arguments: Vec<String> = fixed.iter().chain(more).map(|argument| (*argument).to_owned()).collect();
+        let output = folder.join("output");
+        let mut of = Vec::new();
+        for round in 1..=options.rounds {
+            let found = measure::run(&pratique, &arguments, &[("TMPDIR", temporary)], &output)?;
+            println!("round {round}: {name} {found}");
+            if !fs::read_to_string(&output)?.contains(huge::ARTIFACT) {
+                bail!("{name} did not find {}", huge::ARTIFACT);
+            }
+            if found.anonymous > ANONYMOUS_MAX || found.spooled > SPOOLED_MAX {
+                bail!("{name} took more than it may: {found}");
+            }
+            if fs::read_dir(&spool)?.next().is_some() {
+                bail!("{name} left files in {temporary}");
+            }
+            of.push(found);
+        }
+        names.push(name);
+        measured.push(of);
+    }
+    let command = options.subject.command();
+    let text = table::render(command, &image::describe(layout)?, &names, &measured)?;
+    options.tell(command, &text)
+}
+
 /// The floor first: the others are compared with it.
-fn contenders(registry: &Registry, folder: &Path) -> Result<Vec<Contender>> {
+fn contenders(registry: &Registry, folder: &Path, with_syft: bool) -> Result<Vec<Contender>> {
     let release = root().join("target/release");
     let pratique = release.join("pratique");
     let intel = intelligence(&pratique, folder)?;
@@ -97,15 +217,31 @@ fn contenders(registry: &Registry, folder: &Path) -> Result<Vec<Contender>> {
         fixed.iter().chain(more).map(|argument| (*argument).to_owned()).collect()
     };
     let floor = vec![registry.host().to_owned(), "bench".to_owned(), "1".to_owned()];
-    Ok(vec![
-        Contender { name: "floor", program: release.join("examples/floor"), arguments: floor },
-        Contender { name: "pratique scan", program: pratique.clone(), arguments: scan(&[]) },
-        Contender {
-            name: "pratique scan --scanners packages",
-            program: pratique,
-            arguments: scan(&["--scanners", "packages"]),
-        },
-    ])
+    let contender = |name, program: &Path, arguments| Contender {
+        name,
+        program: program.to_owned(),
+        arguments,
+        environment: Vec::new(),
+    };
+    let mut contenders = vec![
+        contender("floor", &release.join("examples/floor"), floor),
+        contender(ALL, &pratique, scan(&[])),
+        contender(PACKAGES, &pratique, scan(&["--scanners", "packages"])),
+    ];
+    if with_syft {
+        let arguments = vec!["scan".to_owned(), format!("registry:{reference}"), "-o".to_owned(), "json".to_owned()];
+        contenders.push(Contender {
+            name: SYFT,
+            program: syft::program(folder)?,
+            arguments,
+            environment: vec![
+                ("SYFT_REGISTRY_INSECURE_USE_HTTP", "true"),
+                ("SYFT_CHECK_FOR_APP_UPDATE", "false"),
+                ("HOME", "/nonexistent"),
+            ],
+        });
+    }
+    Ok(contenders)
 }
 
 /// The folder of intelligence that scans match against; empty where there are no feeds to import.
@@ -127,6 +263,10 @@ fn check_output(contender: &Contender, output: &Path, floor: &Path) -> Result<()
     let text = fs::read_to_string(output)?;
     if contender.name == "floor" {
         fs::write(floor, &text)?;
+        return Ok(());
+    }
+    if contender.name == SYFT {
+        // Its layers are not in its report; its list is compared with ours at the end.
         return Ok(());
     }
     let report: Value = serde_json::from_str(&text).with_context(|| format!("{} wrote no report", contender.name))?;

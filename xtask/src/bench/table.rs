@@ -8,31 +8,33 @@ use anyhow::{Context, Result, bail};
 
 use super::measure::Measured;
 
-const BEGIN: &str = "<!-- bench scan: written by `cargo xtask bench scan --write` -->";
-const END: &str = "<!-- end of bench scan -->";
+/// What stands before and after the text of a command.
+fn marks(command: &str) -> (String, String) {
+    let begin = format!("<!-- bench {command}: written by `cargo xtask bench {command} --write` -->");
+    (begin, format!("<!-- end of bench {command} -->"))
+}
 
 /// Medians, spread and the ratio to the first row.
-pub(super) fn render(image: &str, names: &[&str], measured: &[Vec<Measured>]) -> Result<String> {
+pub(super) fn render(command: &str, image: &str, names: &[&str], measured: &[Vec<Measured>]) -> Result<String> {
     let rounds = measured.first().map_or(0, Vec::len);
     let floor = Figures::of(measured.first().context("nothing was measured")?)?;
-    let mut text = format!(
-        "`cargo xtask bench scan` on {} ({image}; medians of {rounds} rounds in turns, registry on the same machine):\n\n",
-        machine()
-    );
+    let mut text =
+        format!("`cargo xtask bench {command}` on {} ({image}; medians of {rounds} rounds in turns):\n\n", machine());
     text.push_str(
-        "| | wall s | min–max | processor s | peak MiB | of it anonymous | wall ÷ floor | processor ÷ floor |\n",
+        "| | wall s | min–max | processor s | peak MiB | of it anonymous | temporary files MiB | wall ÷ first | processor ÷ first |\n",
     );
-    text.push_str("|---|---:|---:|---:|---:|---:|---:|---:|\n");
+    text.push_str("|---|---:|---:|---:|---:|---:|---:|---:|---:|\n");
     for (name, of) in names.iter().zip(measured) {
         let found = Figures::of(of)?;
         text.push_str(&format!(
-            "| {name} | {:.2} | {:.2}–{:.2} | {:.2} | {} | {} | {:.2} | {:.2} |\n",
+            "| {name} | {:.2} | {:.2}–{:.2} | {:.2} | {} | {} | {} | {:.2} | {:.2} |\n",
             found.wall,
             found.wall_min,
             found.wall_max,
             found.cpu,
             found.peak >> 20,
             found.anonymous >> 20,
+            found.spooled >> 20,
             found.wall / floor.wall,
             found.cpu / floor.cpu,
         ));
@@ -47,6 +49,7 @@ struct Figures {
     cpu: f64,
     peak: u64,
     anonymous: u64,
+    spooled: u64,
 }
 
 impl Figures {
@@ -66,6 +69,7 @@ impl Figures {
             cpu: *cpu,
             peak: measured.iter().map(|m| m.peak).max().unwrap_or(0),
             anonymous: measured.iter().map(|m| m.anonymous).max().unwrap_or(0),
+            spooled: measured.iter().map(|m| m.spooled).max().unwrap_or(0),
         })
     }
 }
@@ -79,19 +83,20 @@ fn machine() -> String {
 }
 
 /// Puts the text between the markers of the document; adds them, or the document, where they are missing.
-pub(super) fn write(path: &Path, text: &str) -> Result<()> {
+pub(super) fn write(path: &Path, command: &str, text: &str) -> Result<()> {
     let document = fs::read_to_string(path).unwrap_or_else(|_| "# Measurements\n".to_owned());
-    fs::write(path, placed(&document, text)?).with_context(|| format!("cannot write {}", path.display()))?;
+    fs::write(path, placed(&document, command, text)?).with_context(|| format!("cannot write {}", path.display()))?;
     println!("written to {}", path.display());
     Ok(())
 }
 
-fn placed(document: &str, text: &str) -> Result<String> {
-    let body = format!("{BEGIN}\n{text}{END}");
-    let Some((before, rest)) = document.split_once(BEGIN) else {
+fn placed(document: &str, command: &str, text: &str) -> Result<String> {
+    let (begin, end) = marks(command);
+    let body = format!("{begin}\n{text}{end}");
+    let Some((before, rest)) = document.split_once(&begin) else {
         return Ok(format!("{}\n\n{body}\n", document.trim_end()));
     };
-    let (_, after) = rest.split_once(END).context("the document has no end marker")?;
+    let (_, after) = rest.split_once(&end).context("the document has no end marker")?;
     Ok(format!("{before}{body}{after}"))
 }
 
@@ -100,23 +105,26 @@ mod tests {
     use super::*;
 
     fn measured(wall: f64) -> Measured {
-        Measured { wall, cpu: wall * 2.0, peak: 64 << 20, anonymous: 32 << 20 }
+        Measured { wall, cpu: wall * 2.0, peak: 64 << 20, anonymous: 32 << 20, spooled: 8 << 20 }
     }
 
     #[test]
     fn rows_are_compared_with_the_first() {
         let floor = [2.0, 1.0, 4.0].map(measured).to_vec();
         let scan = [3.0, 3.0, 3.0].map(measured).to_vec();
-        let text = render("2 layers, 1 MB compressed", &["floor", "scan"], &[floor, scan]).expect("a table");
-        assert!(text.contains("| floor | 2.00 | 1.00–4.00 | 4.00 | 64 | 32 | 1.00 | 1.00 |"), "{text}");
-        assert!(text.contains("| scan | 3.00 | 3.00–3.00 | 6.00 | 64 | 32 | 1.50 | 1.50 |"), "{text}");
+        let text = render("scan", "2 layers, 1 MB compressed", &["floor", "scan"], &[floor, scan]).expect("a table");
+        assert!(text.contains("| floor | 2.00 | 1.00–4.00 | 4.00 | 64 | 32 | 8 | 1.00 | 1.00 |"), "{text}");
+        assert!(text.contains("| scan | 3.00 | 3.00–3.00 | 6.00 | 64 | 32 | 8 | 1.50 | 1.50 |"), "{text}");
     }
 
     #[test]
     fn the_table_replaces_the_one_before() {
-        let first = placed("# Measurements\n", "one\n").expect("a document");
-        assert_eq!(first, format!("# Measurements\n\n{BEGIN}\none\n{END}\n"));
-        let second = placed(&format!("{first}\nMore.\n"), "two\n").expect("a document");
-        assert_eq!(second, format!("# Measurements\n\n{BEGIN}\ntwo\n{END}\n\nMore.\n"));
+        let (begin, end) = marks("scan");
+        let first = placed("# Measurements\n", "scan", "one\n").expect("a document");
+        assert_eq!(first, format!("# Measurements\n\n{begin}\none\n{end}\n"));
+        let second = placed(&format!("{first}\nMore.\n"), "scan", "two\n").expect("a document");
+        assert_eq!(second, format!("# Measurements\n\n{begin}\ntwo\n{end}\n\nMore.\n"));
+        let other = placed(&second, "scan --huge", "three\n").expect("a document");
+        assert!(other.starts_with(second.trim_end()) && other.contains("three"), "{other}");
     }
 }

@@ -55,7 +55,7 @@ const PURE: [(&str, &[&str]); 5] = [
         &["model", "serde", "serde_json", "thiserror", "jiff", "csv", "sha2", "postcard", "percent-encoding", "memchr", "quick-xml"],
     ),
     ("policy", &["model", "serde", "serde_json", "thiserror", "jiff", "globset", "toml"]),
-    ("report", &["model", "serde", "serde_json", "thiserror", "jiff", "utoipa", "comfy-table"]),
+    ("report", &["model", "serde", "serde_json", "thiserror", "jiff", "utoipa", "comfy-table", "spdx"]),
 ];
 
 /// What a pure crate must not reach, not even through others.

@@ -33,7 +33,7 @@ struct Record<'a> {
 
 impl Analyzer for Apk {
     fn id(&self) -> &'static str {
-        "apk/1"
+        "apk/2"
     }
 
     fn detector(&self) -> Detector {
@@ -118,7 +118,7 @@ fn finish(record: Record<'_>, file: &FileView<'_>, out: &mut Sink<'_>, broken: &
     let claimed: Vec<Vec<u8>> = record
         .files
         .iter()
-        .filter(|(_, name)| may_be_manifest(name))
+        .filter(|(folder, name)| may_be_manifest(folder, name))
         .map(|(folder, name)| {
             path.clear();
             path.extend_from_slice(folder);
@@ -141,9 +141,15 @@ fn finish(record: Record<'_>, file: &FileView<'_>, out: &mut Sink<'_>, broken: &
     out.package(LayerPackage { key, place, licenses: record.license.and_then(field).into_iter().collect() });
 }
 
-/// A quick look at the last part of a path, before it is put together.
-fn may_be_manifest(name: &[u8]) -> bool {
-    matches!(name, b"package.json" | b"METADATA" | b"PKG-INFO") || name.ends_with(b".egg-info")
+/// A quick look at the parts of a path, before it is put together: what [`super::is_language_manifest`] may want.
+fn may_be_manifest(folder: &[u8], name: &[u8]) -> bool {
+    const NAMES: [&[u8]; 7] =
+        [b"package.json", b"METADATA", b"PKG-INFO", b"DESCRIPTION", b"installed.json", b"MYMETA.json", b"release"];
+    const SUFFIXES: [&[u8]; 7] = [b".egg-info", b".gemspec", b".jar", b".deps.json", b".dll", b".app", b".rockspec"];
+    NAMES.contains(&name)
+        || SUFFIXES.iter().any(|suffix| name.ends_with(suffix))
+        || [&b"bin"[..], b"libexec"].iter().any(|end| folder.ends_with(end))
+        || super::well_known::is_library(name)
 }
 
 #[cfg(test)]
@@ -178,6 +184,12 @@ mod tests {
                 "pkg:apk/a@1-r0?arch=x86_64 line 1",
             ],
         );
+    }
+
+    #[test]
+    fn apk_packages_claim_programs() {
+        let database = "P:busybox\nV:1-r0\nF:bin\nR:busybox\nF:etc\nR:securetty\n\n";
+        check(PATH, database, &["owned busybox: bin/busybox", "pkg:apk/busybox@1-r0 line 1"]);
     }
 
     #[test]

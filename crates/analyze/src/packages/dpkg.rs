@@ -31,7 +31,7 @@ fn listed_package(path: &[u8]) -> Option<&[u8]> {
 
 impl Analyzer for Dpkg {
     fn id(&self) -> &'static str {
-        "dpkg/1"
+        "dpkg/2"
     }
 
     fn detector(&self) -> Detector {
@@ -61,7 +61,7 @@ impl Analyzer for Dpkg {
 /// A file list has one absolute path per line.
 fn read_list(package: &[u8], file: &FileView<'_>, out: &mut Sink<'_>) {
     // What [`super::is_language_manifest`] looks for, as far as Debian's packages have it; most lists have none of it.
-    const NEEDLES: [&[u8]; 9] = [
+    const NEEDLES: [&[u8]; 23] = [
         b"/package.json\n",
         b"-info/",
         b".egg-info\n",
@@ -71,6 +71,20 @@ fn read_list(package: &[u8], file: &FileView<'_>, out: &mut Sink<'_>) {
         b".gemspec\n",
         b".deps.json\n",
         b"/installed.json\n",
+        b"/DESCRIPTION\n",
+        b"/MYMETA.json\n",
+        b".app\n",
+        b".dll\n",
+        b".rockspec\n",
+        b"/release\n",
+        b"/libcrypto.so",
+        b"/libcurl",
+        b"/liblua",
+        b"/libnode",
+        b"/libperl.so",
+        b"/libphp",
+        b"/libpython",
+        b"/libruby",
     ];
     if NEEDLES.iter().any(|needle| memmem::find(file.content, needle).is_some()) {
         out.owned(OwnedFiles {

@@ -27,7 +27,7 @@ const MARK_BYTES: usize = 16;
 
 impl Analyzer for Go {
     fn id(&self) -> &'static str {
-        "go/1"
+        "go/2"
     }
 
     fn detector(&self) -> Detector {
@@ -144,8 +144,8 @@ fn between_marks(text: &[u8]) -> Option<&[u8]> {
 /// `mod`, `dep` and `=>` lines: path, version, checksum (Go's `runtime/debug`, `BuildInfo.String`).
 fn read_modules(information: &BuildInformation<'_>, found: &mut Locked) {
     let toolchain = information.version.strip_prefix("devel ").unwrap_or(information.version);
-    let version = toolchain.split_ascii_whitespace().next().unwrap_or(toolchain);
-    found.add("stdlib", version.strip_prefix("go").unwrap_or(version));
+    found.add("stdlib", version_of_release(toolchain));
+    let flags = information.modules.lines().find_map(|line| line.strip_prefix("build\t-ldflags=")).unwrap_or_default();
     let mut pending: Option<(&str, &str)> = None;
     for line in information.modules.lines() {
         let mut fields = line.split('\t');
@@ -156,11 +156,38 @@ fn read_modules(information: &BuildInformation<'_>, found: &mut Locked) {
                 let named = version.filter(|version| !version.is_empty() && !path.starts_with(['.', '/']));
                 pending = named.map(|version| (path, version)).or(pending);
             }
+            // Go's own advisories call the go command and what belongs to it so.
+            Some("path") if path == "cmd/go" => found.add("toolchain", version_of_release(toolchain)),
+            Some("mod") if version == Some("(devel)") => match linked_version(flags, path) {
+                Some(version) => found.add(path, &version),
+                None => pending = Some((path, "(devel)")),
+            },
             Some("mod" | "dep") => add_module(pending.replace((path, version.unwrap_or_default())), found),
             _ => {}
         }
     }
     add_module(pending, found);
+}
+
+/// `go1.21.3 X:boringcrypto` is `1.21.3`.
+fn version_of_release(release: &str) -> &str {
+    let version = release.split_ascii_whitespace().next().unwrap_or(release);
+    version.strip_prefix("go").unwrap_or(version)
+}
+
+/// The version that the build put into a variable of the main module, `-X example.org/tool/version.Version=1.2.3`: all
+/// that there is where the module itself only says `(devel)`.
+fn linked_version(flags: &str, module: &str) -> Option<String> {
+    flags.split("-X").skip(1).find_map(|flag| {
+        let flag = flag.trim_start_matches([' ', '=', '\\', '"', '\'']);
+        let (variable, value) = flag.split([' ', '"', '\'', '\\']).next()?.split_once('=')?;
+        let name = variable.rsplit('.').next()?.to_ascii_lowercase();
+        let is_of_module = variable.starts_with(module) || variable.starts_with("main.");
+        let number = value.strip_prefix('v').unwrap_or(value);
+        let is_release = number.starts_with(|c: char| c.is_ascii_digit()) && number.contains('.');
+        let is_version = matches!(name.as_str(), "version" | "gitversion" | "buildversion" | "appversion");
+        (is_of_module && is_version && is_release && number.len() <= 64).then(|| format!("v{number}"))
+    })
 }
 
 fn add_module(module: Option<(&str, &str)>, found: &mut Locked) {

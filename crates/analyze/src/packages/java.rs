@@ -14,6 +14,7 @@ use super::{is_depth_below, locked::Locked};
 use crate::analyzer::{Analyzer, FileEntry, FileView, Unread, Want};
 use crate::archive;
 use crate::limits::Limits;
+use crate::memory::{Room, Unkept};
 use crate::sink::Sink;
 use crate::{Error, ErrorKind};
 use identity::{Artifact, Manifest, own_artifact};
@@ -72,6 +73,7 @@ impl Analyzer for Java {
         let limits = out.limits().clone();
         let budget = UNPACKED_BYTES_FREE + (file.content.len() as u64).saturating_mul(UNPACKED_RATIO_MAX);
         let mut reader = Reader {
+            room: out.room(),
             budget: budget.min(limits.java_unpacked_bytes_max),
             limits,
             found: Locked::new(PackageFormat::Maven),
@@ -90,7 +92,8 @@ impl Analyzer for Java {
 }
 
 /// Reads one file and what is nested in it.
-struct Reader {
+struct Reader<'r> {
+    room: Room<'r>,
     limits: Limits,
     budget: u64,
     found: Locked,
@@ -111,7 +114,7 @@ struct Own {
     manifest: Option<Manifest>,
 }
 
-impl Reader {
+impl Reader<'_> {
     fn read(&mut self, archive: &Nested<'_>, bytes: &[u8]) -> Result<(), Unread> {
         let limits = Limits { archive_member_bytes_max: self.limits.java_archive_bytes_max, ..self.limits.clone() };
         let mut own = Own::default();
@@ -157,17 +160,26 @@ impl Reader {
             let max = self.limits.java_depth_max;
             return self.gap(GapReason::TooMany, format!("{trail}: an archive inside more than {max} others"));
         }
-        let result = content.read_to_end(&mut head);
+        let kept = self.room.keep(&mut head.as_slice().chain(&mut *content));
         self.budget = content.room;
-        if let Err(error) = result {
-            if error.kind() == std::io::ErrorKind::QuotaExceeded {
-                self.gap(GapReason::ExpandsTooFar, format!("{trail}: nested archives are larger than the limit"));
+        let mut kept = match kept {
+            Ok(kept) => kept,
+            Err(Unkept::Input(error)) => {
+                // Anything else is counted as broken by the archive.
+                if error.kind() == std::io::ErrorKind::QuotaExceeded {
+                    self.gap(GapReason::ExpandsTooFar, format!("{trail}: nested archives are larger than the limit"));
+                }
+                return;
             }
-            return;
-        }
+            Err(Unkept::Room(error)) => return self.gap(GapReason::OutOfSpace, format!("{trail}: {error}")),
+        };
         let name = name.rsplit('/').next().unwrap_or(name);
         let nested = Nested { name, trail: &format!("{trail}!/"), depth: archive.depth + 1 };
-        if let Err(Unread { reason, detail }) = self.read(&nested, &head) {
+        let read = kept.show(|bytes| self.read(&nested, bytes));
+        let read = read.unwrap_or_else(|error| {
+            Err(Unread { reason: GapReason::OutOfSpace, detail: format!("a temporary file cannot be used: {error}") })
+        });
+        if let Err(Unread { reason, detail }) = read {
             self.gap(reason, format!("{trail}: {detail}"));
         }
     }
@@ -303,8 +315,7 @@ mod tests {
 
     #[test]
     fn jar_that_is_none_is_a_gap() {
-        let gap =
-            "gap malformed: Java archive: the zip archive cannot be read: invalid Zip archive: Could not find EOCD";
+        let gap = "gap malformed: Java archive: the zip archive cannot be read: it has no end-of-directory record";
         check_bytes("opt/app.jar", b"a pointer to a file", &[gap]);
         check_bytes("opt/app.rar", b"Rar!", &[""; 0]);
     }

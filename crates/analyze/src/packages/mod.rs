@@ -4,49 +4,126 @@
 //! ([`crate::squash`]).
 
 mod apk;
+mod beam;
 mod bitnami;
 mod cargo;
+mod conan;
+mod conda;
+mod coverage;
+mod dart;
 mod dotnet;
+mod dotnet_assembly;
 mod dpkg;
 mod go;
+mod go_mod;
+mod haskell;
 mod java;
+mod julia;
+mod jvm;
 mod locked;
+mod lua;
 mod machine_code;
+mod nix;
 mod node_lock;
 mod npm;
 mod os_release;
+mod pacman;
+mod perl;
 mod php;
 mod python;
 mod python_lock;
+mod r;
 mod rpm;
 mod ruby;
+mod swift;
+mod well_known;
+mod wordpress;
 
+pub use coverage::{COVERAGE, Coverage, REMARKS};
+pub(crate) use nix::{package_of as nix_package_of, store_entry as nix_store_entry};
 pub(crate) use os_release::{RELEASE_FILES, assemble_os};
 
-use crate::analyzer::{Analyzer, FileEntry, Want};
+use crate::analyzer::{Analyzer, FileEntry, FileForm, FileView, Want};
 use crate::limits::Limits;
-use model::LayerPath;
-use model::inventory::FileRecord;
+use crate::sink::{Collected, Sink};
+use model::inventory::{FileRecord, OwnedFiles, RawInput};
+use model::package::LayerPackage;
+use model::{Gap, LayerPath};
 
 /// Every package analyzer.
 pub const ANALYZERS: &[&dyn Analyzer] = &[
     &apk::Apk,
+    &beam::Beam,
     &bitnami::Bitnami,
     &cargo::CargoAuditable,
     &cargo::CargoLock,
+    &conan::Conan,
+    &conda::Conda,
+    &dart::Dart,
     &dotnet::DotNet,
+    &dotnet_assembly::DotNetAssembly,
     &dpkg::Dpkg,
     &go::Go,
+    &go_mod::GoMod,
+    &haskell::Haskell,
     &java::Java,
+    &julia::Julia,
+    &jvm::Jvm,
+    &lua::Lua,
     &node_lock::NodeLock,
     &npm::Npm,
     &os_release::OsRelease,
+    &pacman::Pacman,
+    &perl::Perl,
     &php::Php,
     &python::Python,
     &python_lock::PythonLock,
+    &r::R,
     &rpm::Rpm,
     &ruby::Ruby,
+    &swift::Swift,
+    &well_known::WellKnown,
+    &wordpress::WordPress,
 ];
+
+/// What the analyzers tell of one file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FileFacts {
+    /// In the order of the analyzers, then of the file.
+    pub packages: Vec<LayerPackage>,
+    /// Files that packages own.
+    pub owned: Vec<OwnedFiles>,
+    /// What is only understood with the whole image in view.
+    pub raw_inputs: Vec<RawInput>,
+    /// What could not be read.
+    pub gaps: Vec<Gap>,
+}
+
+/// Shows one file to every analyzer that wants it, as the pass over a layer does: how an analyzer is tried on any bytes.
+/// `None` when none wants it.
+pub fn read_file(entry: &FileEntry<'_>, content: &[u8], limits: &Limits) -> Option<FileFacts> {
+    let view = FileView { entry: *entry, content, form: FileForm::of(content), complete: true };
+    let mut collected = Collected::default();
+    let mut is_wanted = false;
+    for analyzer in ANALYZERS {
+        match analyzer.wants(entry, limits) {
+            Want::No => continue,
+            Want::Program { .. } if !view.form.is_machine_code() => continue,
+            Want::Whole { bytes_max } | Want::Program { bytes_max } if entry.bytes > bytes_max => continue,
+            Want::Whole { .. } | Want::Program { .. } => is_wanted = true,
+        }
+        let mut sink = Sink::new(&mut collected, limits, analyzer.id(), 0);
+        if let Err(unread) = analyzer.analyze(&view, &mut sink) {
+            sink.gap(analyzer.detector(), entry.path, unread.reason, unread.detail);
+        }
+    }
+    is_wanted.then(|| FileFacts {
+        packages: collected.packages.into_iter().map(|tagged| tagged.fact).collect(),
+        owned: collected.owned.into_iter().map(|tagged| tagged.fact).collect(),
+        raw_inputs: collected.raw_inputs.into_iter().map(|tagged| tagged.fact).collect(),
+        gaps: collected.gaps.into_iter().map(|tagged| tagged.fact).collect(),
+    })
+}
 
 /// The names of all analyzers, for the fingerprint.
 pub(crate) fn ids() -> String {
@@ -63,6 +140,13 @@ fn is_language_manifest(path: &[u8]) -> bool {
         || php::is_manifest(path)
         || dotnet::is_manifest(path)
         || bitnami::is_manifest(path)
+        || beam::is_manifest(path)
+        || r::is_manifest(path)
+        || lua::is_manifest(path)
+        || perl::is_manifest(path)
+        || jvm::is_manifest(path)
+        || path.ends_with(b".dll")
+        || well_known::is_library(path)
         || machine_code::is_in_program_folder(path)
 }
 

@@ -23,6 +23,7 @@ impl Pass<'_> {
         let mut seen = std::mem::take(&mut self.seen);
         let (superseded, conflicts) = drop_superseded(&mut seen);
         self.collected.drop_entries(&superseded);
+        self.digests.retain(|(entry, _)| !superseded.contains(entry));
         for path in conflicts {
             let detail = "the archive puts entries below this path and makes it something else than a folder later; \
                           what lay below is not looked at";
@@ -63,6 +64,9 @@ impl Pass<'_> {
             packages.owned = untag(collected.owned);
             packages.raw_inputs = untag(collected.raw_inputs);
             packages.gaps = untag(collected.gaps);
+        }
+        if let Some(malware) = facts.get_mut(&Detector::Malware) {
+            malware.digests = std::mem::take(&mut self.digests).into_iter().map(|(_, digest)| digest).collect();
         }
         let max = self.limits.observations_max;
         for (detector, mut found) in [
@@ -202,7 +206,7 @@ struct HardLink {
     target: Option<usize>,
 }
 
-/// Gives hard links the size, mode and digest of the file they name, when it is in the same archive.
+/// Gives hard links the size and mode of the file they name, when it is in the same archive.
 fn resolve_hard_links(seen: &mut [Seen]) -> Vec<HardLink> {
     let mut links = Vec::new();
     for at in 0..seen.len() {
@@ -213,10 +217,9 @@ fn resolve_hard_links(seen: &mut [Seen]) -> Vec<HardLink> {
     }
     for link in &links {
         if let Some(target) = link.target {
-            let FileRecord { mode, uid, gid, bytes, sha256, .. } = seen[target].record;
+            let FileRecord { mode, uid, gid, bytes, .. } = seen[target].record;
             let record = &mut seen[link.at].record;
-            (record.mode, record.uid, record.gid) = (mode, uid, gid);
-            (record.bytes, record.sha256) = (bytes, sha256);
+            (record.mode, record.uid, record.gid, record.bytes) = (mode, uid, gid, bytes);
         }
     }
     links

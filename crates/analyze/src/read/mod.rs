@@ -2,7 +2,7 @@
 //!
 //! Not here: what is done with the facts of several layers ([`crate::squash`]). Invariants: the input is always
 //! read to its end, so that its reader can verify it; every uncompressed byte is hashed exactly once for the layer's
-//! digest; nothing is written anywhere; facts do not depend on how the input was cut into reads.
+//! digest; nothing is written anywhere but into unlinked temporary files; facts do not depend on how the input was cut into reads.
 
 mod chunks;
 mod finish;
@@ -14,6 +14,7 @@ pub(crate) use finish::is_mode_of_interest;
 
 use crate::decompress::{self, Caps, Decompressor, Packing, Stop};
 use crate::detectors::Detectors;
+use crate::memory::MemoryBudget;
 use crate::{Error, ErrorKind};
 use chunks::{CHUNK_BYTES, CHUNKS, Chunks};
 use model::inventory::DetectorFacts;
@@ -37,7 +38,9 @@ pub struct LayerRequest<'a> {
     pub detectors: &'a Detectors,
     /// Which of them to run; the files detector always runs.
     pub only: &'a BTreeSet<Detector>,
-    /// Temporary files, for analyzers that need more than memory.
+    /// The memory of all readers: content that does not fit goes to temporary files.
+    pub memory: &'a MemoryBudget,
+    /// Temporary files.
     pub spool: &'a dyn Spool,
     /// An engine outside the process that looks at files.
     pub inspector: Option<&'a dyn Inspector>,
@@ -64,7 +67,8 @@ pub struct LayerReading {
 /// that concern the whole layer.
 ///
 /// # Errors
-/// Only when `input` fails: the source of the error is its [`io::Error`], unchanged.
+/// When `input` fails: then the source of the error is its [`io::Error`], unchanged. `Internal` when a temporary file
+/// fails, so that facts are not stored which another try would complete.
 pub fn read_layer<R: Read + Send>(input: R, request: &LayerRequest<'_>) -> Result<LayerReading, Error> {
     let caps = Caps::layer(request.detectors.limits());
     let (full_tx, full_rx) = sync_channel(CHUNKS);
@@ -83,6 +87,9 @@ pub fn read_layer<R: Read + Send>(input: R, request: &LayerRequest<'_>) -> Resul
         let (diff_id, bytes_uncompressed) = chunks.finish();
         let unpacked = worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         let unpacked = unpacked.map_err(|e| Error::because(ErrorKind::Input, "the layer cannot be read", e))?;
+        if let Some(error) = pass.spool_failed.take() {
+            return Err(Error::because(ErrorKind::Internal, "a temporary file cannot be used", error));
+        }
         pass.note_end(&walked, &unpacked, request.media);
         Ok(LayerReading { diff_id, bytes_uncompressed, facts: pass.finish() })
     })

@@ -8,15 +8,17 @@ use crate::analyzer::{FileEntry, FileForm, FileView, Want};
 use crate::decompress::Packing;
 use crate::limits::Limits;
 use crate::malware::{MalwareDetector, Suspect};
+use crate::memory::{HELD_BYTES_MAX, Held, Room};
 use crate::packages::ANALYZERS;
 use crate::sink::{Collected, Sink};
 use crate::tar::{Broken, Member, MemberKind, Walker};
-use model::inventory::{FileKind, FileRecord};
+use model::inventory::{FileDigest, FileKind, FileRecord};
 use model::layer::LayerMedia;
 use model::observation::LayerObservation;
 use model::path::{PATH_BYTES_MAX, PathError};
 use model::{Detector, Digest, Gap, GapReason, LayerPath};
 use sha2::{Digest as _, Sha256};
+use std::io::{self, Write};
 
 /// An entry, and its number in the archive.
 #[derive(Debug)]
@@ -42,9 +44,17 @@ pub(super) struct Pass<'r> {
     pub(super) collected: Collected,
     pub(super) secrets: Vec<LayerObservation>,
     pub(super) malware: Vec<LayerObservation>,
+    /// Digests of what a list of bad files can name, with the number of the entry.
+    pub(super) digests: Vec<(u32, FileDigest)>,
     pub(super) gaps: Gaps,
+    /// Why a temporary file could not be used.
+    pub(super) spool_failed: Option<io::Error>,
     names_bytes: u64,
+    /// Content that lies in more than one chunk; `held` is its part of the budget.
     scratch: Vec<u8>,
+    held: Held<'r>,
+    /// Windows of large files.
+    window: Vec<u8>,
 }
 
 /// Who gets a file's content.
@@ -76,8 +86,8 @@ pub(super) struct Walked {
     broken: Option<Broken>,
 }
 
-/// The scratch buffer shrinks to this after a large file.
-const SCRATCH_KEPT_BYTES: usize = 4 << 20;
+/// The smallest buffer for content that lies in more than one chunk; larger ones double.
+const SCRATCH_BYTES_MIN: usize = 1 << 20;
 
 impl<'r> Pass<'r> {
     pub(super) fn new(request: &'r LayerRequest<'r>) -> Self {
@@ -95,9 +105,13 @@ impl<'r> Pass<'r> {
             collected: Collected::default(),
             secrets: Vec::new(),
             malware: Vec::new(),
+            digests: Vec::new(),
             gaps: Gaps::new(limits.gaps_max),
+            spool_failed: None,
             names_bytes: 0,
             scratch: Vec::new(),
+            held: Held::none(request.memory),
+            window: Vec::new(),
         }
     }
 
@@ -173,7 +187,7 @@ impl<'r> Pass<'r> {
                 return None;
             }
         };
-        self.record(path, kind, member, None);
+        self.record(path, kind, member);
         None
     }
 
@@ -182,10 +196,10 @@ impl<'r> Pass<'r> {
         self.gaps.push_for_all(shown, GapReason::BadPath, format!("archive entry skipped: {error}"));
     }
 
-    fn record(&mut self, path: LayerPath, kind: FileKind, member: &Member, sha256: Option<Digest>) {
+    fn record(&mut self, path: LayerPath, kind: FileKind, member: &Member) {
         let number = self.next_number();
         let Member { mode, uid, gid, bytes, .. } = *member;
-        self.seen.push(Seen { number, record: FileRecord { path, kind, mode, uid, gid, bytes, sha256 } });
+        self.seen.push(Seen { number, record: FileRecord { path, kind, mode, uid, gid, bytes } });
     }
 
     fn next_number(&self) -> u32 {
@@ -203,7 +217,7 @@ impl<'r> Pass<'r> {
             Some(removed) => (path.parent().join(removed), FileKind::Whiteout),
             None => return,
         };
-        self.record(path, kind, member, None);
+        self.record(path, kind, member);
     }
 
     fn file(&mut self, walker: &mut Walker<&mut Chunks>, member: &Member, path: LayerPath) -> Option<Broken> {
@@ -216,19 +230,107 @@ impl<'r> Pass<'r> {
         } else if member.bytes == 0 && plan.analyzers == 0 {
             (None, None)
         } else if plan.needs_whole(&entry, self.limits.secret_window_bytes) {
-            let mut scratch = std::mem::take(&mut self.scratch);
-            let looked = walker.whole(&mut scratch, |content, complete| self.look(&entry, plan, content, complete));
-            if scratch.capacity() > SCRATCH_KEPT_BYTES {
-                scratch.clear();
-                scratch.shrink_to(SCRATCH_KEPT_BYTES);
-            }
-            self.scratch = scratch;
-            looked
+            self.whole(walker, &entry, plan)
         } else {
             self.stream(walker, &entry, plan.secrets)
         };
-        self.record(path, FileKind::Regular, member, sha256);
+        if let Some(sha256) = sha256 {
+            self.digests.push((self.next_number(), FileDigest { path: path.clone(), sha256 }));
+        }
+        self.record(path, FileKind::Regular, member);
         broken
+    }
+
+    /// Reads a file that somebody wants whole: where it lies if that is in one chunk, in memory if there is room, else
+    /// in a temporary file.
+    fn whole(
+        &mut self,
+        walker: &mut Walker<&mut Chunks>,
+        entry: &FileEntry<'_>,
+        plan: Plan,
+    ) -> (Option<Digest>, Option<Broken>) {
+        let bytes = usize::try_from(entry.bytes).unwrap_or(usize::MAX);
+        if walker.at_hand() < bytes && !self.has_scratch_for(bytes) {
+            return self.spooled(walker, entry, plan);
+        }
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let looked = walker.whole(&mut scratch, |content, complete| self.look(entry, plan, content, complete));
+        self.scratch = scratch;
+        looked
+    }
+
+    /// Makes the scratch buffer large enough, if the budget allows it.
+    fn has_scratch_for(&mut self, bytes: usize) -> bool {
+        if bytes <= self.scratch.capacity() {
+            return true;
+        }
+        if bytes as u64 > HELD_BYTES_MAX {
+            return false;
+        }
+        let capacity = bytes.next_power_of_two().max(SCRATCH_BYTES_MIN);
+        if !self.held.grow_to(capacity as u64) {
+            return false;
+        }
+        // Not grown but made anew: what the old one holds is not worth copying.
+        self.scratch = Vec::new();
+        self.scratch = Vec::with_capacity(capacity);
+        true
+    }
+
+    /// Reads a file into a temporary one and shows it from there.
+    fn spooled(
+        &mut self,
+        walker: &mut Walker<&mut Chunks>,
+        entry: &FileEntry<'_>,
+        plan: Plan,
+    ) -> (Option<Digest>, Option<Broken>) {
+        let bytes_max = self.limits.spooled_bytes_max;
+        if entry.bytes > bytes_max {
+            self.too_large_to_keep(entry, plan, &format!("the limit of temporary files is {bytes_max}"));
+            return self.stream(walker, entry, plan.secrets);
+        }
+        let mut file = match self.request.spool.file_with_room(entry.bytes) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                self.too_large_to_keep(entry, plan, &error.to_string());
+                return self.stream(walker, entry, plan.secrets);
+            }
+            Err(error) => return self.spool_fails(error),
+        };
+        let mut failed = None;
+        let walked = walker.pieces(|piece| match file.write_all(piece) {
+            Ok(()) => true,
+            Err(error) => {
+                failed = Some(error);
+                false
+            }
+        });
+        let shown = match failed {
+            Some(error) => Err(error),
+            None => file.content().map(|bytes| self.look(entry, plan, (*bytes).as_ref(), walked.is_ok())),
+        };
+        match shown {
+            Ok(digest) => (digest, walked.err()),
+            Err(error) => self.spool_fails(error),
+        }
+    }
+
+    /// The walk goes on: the input has to be read to its end, and the first failure is the one to tell.
+    fn spool_fails(&mut self, error: io::Error) -> (Option<Digest>, Option<Broken>) {
+        self.spool_failed.get_or_insert(error);
+        (None, None)
+    }
+
+    /// Gaps of those who would have seen the file whole.
+    fn too_large_to_keep(&mut self, entry: &FileEntry<'_>, plan: Plan, why: &str) {
+        let analyzers = ANALYZERS.iter().enumerate().filter(|(bit, _)| plan.analyzers & 1 << bit != 0);
+        let mut detectors: Vec<Detector> = analyzers.map(|(_, analyzer)| analyzer.detector()).collect();
+        detectors.extend(plan.malware.then_some(Detector::Malware));
+        detectors.dedup();
+        for detector in detectors {
+            let detail = format!("{} bytes: {why}", entry.bytes);
+            self.gaps.push(detector, entry.path.to_string(), GapReason::OutOfSpace, detail);
+        }
     }
 
     /// Who wants this file's content. Wanting more than a limit allows is a gap.
@@ -274,15 +376,16 @@ impl<'r> Pass<'r> {
         self.gaps.push(detector, entry.path.to_string(), GapReason::FileTooLarge, detail);
     }
 
-    /// Shows one whole file to those who want it. Answers its digest, if the files detector keeps it.
+    /// Shows one whole file to those who want it. Answers its digest, if the malware detector keeps it.
     fn look(&mut self, entry: &FileEntry<'_>, plan: Plan, content: &[u8], complete: bool) -> Option<Digest> {
         let view = FileView { entry: *entry, content, form: FileForm::of(content), complete };
-        let keeps = is_worth_a_digest(entry, view.form);
+        let keeps = self.run.malware && is_worth_a_digest(entry, view.form);
         let is_suspect = plan.malware && complete && self.malware_wants(entry, content);
         let digest = (complete && (keeps || is_suspect)).then(|| digest_of(content));
         let number = self.next_number();
+        let room = Room { memory: self.request.memory, spool: self.request.spool };
         for (_, analyzer) in ANALYZERS.iter().enumerate().filter(|(bit, _)| plan.analyzers & 1 << bit != 0) {
-            let mut sink = Sink::new(&mut self.collected, self.limits, analyzer.id(), number);
+            let mut sink = Sink::new(&mut self.collected, self.limits, analyzer.id(), number).with_room(room);
             if let Err(unread) = analyzer.analyze(&view, &mut sink) {
                 sink.gap(analyzer.detector(), entry.path, unread.reason, unread.detail);
             }
@@ -309,9 +412,12 @@ impl<'r> Pass<'r> {
         let gap = if view.content.len() <= window_bytes {
             detector.scan_file(view.entry.path, view.content, &mut self.secrets)
         } else {
-            let mut windows = SecretWindows::new(detector, view.entry.path, window_bytes, Vec::new());
+            let window = std::mem::take(&mut self.window);
+            let mut windows = SecretWindows::new(detector, view.entry.path, window_bytes, window);
             windows.push(view.content, &mut self.secrets);
-            windows.finish(&mut self.secrets).1
+            let (window, gap) = windows.finish(&mut self.secrets);
+            self.window = window;
+            gap
         };
         if let Some(gap) = gap {
             self.gaps.push_gap(Detector::Secrets, gap);
@@ -327,10 +433,11 @@ impl<'r> Pass<'r> {
         secrets: bool,
     ) -> (Option<Digest>, Option<Broken>) {
         let mut hasher: Option<Sha256> = None;
+        let digests = self.run.malware;
         let searches = secrets && self.has_observation_room(Detector::Secrets);
         let detector = self.request.detectors.secrets();
         let mut windows = searches.then(|| {
-            let buffer = std::mem::take(&mut self.scratch);
+            let buffer = std::mem::take(&mut self.window);
             SecretWindows::new(detector, entry.path, self.limits.secret_window_bytes, buffer)
         });
         let mut is_first = true;
@@ -338,7 +445,7 @@ impl<'r> Pass<'r> {
         let mut unsearched = false;
         let result = walker.pieces(|piece| {
             if std::mem::take(&mut is_first) {
-                hasher = is_worth_a_digest(entry, FileForm::of(piece)).then(Sha256::new);
+                hasher = (digests && is_worth_a_digest(entry, FileForm::of(piece))).then(Sha256::new);
                 unsearched = self.is_too_large_for_malware(entry, piece);
             }
             if let Some(hasher) = &mut hasher {
@@ -353,8 +460,8 @@ impl<'r> Pass<'r> {
             self.too_large(Detector::Malware, entry, self.limits.malware_file_bytes_max);
         }
         if let Some(windows) = windows {
-            let (scratch, gap) = windows.finish(&mut found);
-            self.scratch = scratch;
+            let (window, gap) = windows.finish(&mut found);
+            self.window = window;
             self.secrets.append(&mut found);
             if let Some(gap) = gap {
                 self.gaps.push_gap(Detector::Secrets, gap);

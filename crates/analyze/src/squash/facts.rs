@@ -3,10 +3,10 @@
 use super::SquashInput;
 use super::tree::{Entry, Node};
 use crate::packages;
-use model::inventory::{FileRecord, LayerInventory, OwnedFiles, RawInput};
+use model::inventory::{FileDigest, FileRecord, LayerInventory, OwnedFiles, RawInput};
 use model::observation::LayerObservation;
 use model::package::LayerPackage;
-use model::{Detector, LayerPath};
+use model::{Detector, Digest, LayerPath};
 use std::collections::HashMap;
 
 /// One layer's facts, of the detectors that are asked for.
@@ -17,6 +17,8 @@ pub(super) struct LayerFacts<'a> {
     owned: HashMap<&'a LayerPath, Vec<&'a OwnedFiles>>,
     raw_inputs: HashMap<&'a LayerPath, &'a RawInput>,
     observations: HashMap<&'a LayerPath, Vec<(Detector, &'a LayerObservation)>>,
+    /// Sorted by path.
+    digests: &'a [FileDigest],
 }
 
 impl<'a> LayerFacts<'a> {
@@ -28,6 +30,9 @@ impl<'a> LayerFacts<'a> {
             }
             if *detector == Detector::Files {
                 facts.files = &found.files;
+            }
+            if *detector == Detector::Malware {
+                facts.digests = &found.digests;
             }
             for package in &found.packages {
                 facts.packages.entry(&package.place.path).or_default().push(package);
@@ -99,6 +104,13 @@ impl<'a> Facts<'a> {
         };
         let own = at(node.entry).filter(|(detector, _)| *detector == Detector::Files);
         own.chain(at(node.content).filter(|(detector, _)| *detector != Detector::Files))
+    }
+
+    /// The digest of a node's content, if it is one that a list of bad files can name.
+    pub(super) fn digest(&self, node: &Node<'a>) -> Option<Digest> {
+        let digests = self.of(node.content)?.digests;
+        let found = digests.binary_search_by(|digest| digest.path.cmp(&node.content.record.path));
+        found.ok().map(|at| digests[at].sha256)
     }
 
     /// Every observation of a layer, with the path that it was read from.

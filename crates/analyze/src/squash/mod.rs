@@ -3,6 +3,7 @@
 //! Not here: bytes; everything comes from stored facts. Invariant: squashing stored layers equals reading the
 //! flattened image, apart from the layer numbers and from what lower layers still hold of deleted files.
 
+mod assembled;
 mod facts;
 mod gaps;
 mod origin;
@@ -60,7 +61,10 @@ pub fn squash(input: &SquashInput<'_>) -> ImageInventory {
         gaps.extend(gaps::of_os(os.as_ref(), has_database, has_shell(&mut tree)));
     }
     let owners = owners(&mut tree, &facts);
+    let stored = if input.only.contains(&Detector::Packages) { assembled::of_store(&tree) } else { Vec::new() };
+    let better = assembled::Better::new(&tree, &owners);
     let found = os_packages.into_packages().chain(origin::language_packages(&tree, &facts));
+    let found = found.chain(assembled::originated(&stored)).filter(|found| !better.than(found));
     let packages = merge_packages(found, os.as_ref(), &owners, input.layers);
     let mut observations = file_observations(&tree, &facts, input.layers);
     observations.extend(configuration_secrets(input));
@@ -74,7 +78,7 @@ pub fn squash(input: &SquashInput<'_>) -> ImageInventory {
         os,
         packages,
         observations,
-        files: image_files(&tree),
+        files: image_files(&tree, &facts),
         gaps,
         detectors: detector_versions(input),
     }
@@ -242,20 +246,21 @@ fn configuration_secrets(input: &SquashInput<'_>) -> Vec<Observation> {
 }
 
 /// Files that a hash list may name, and those with a mode of interest.
-fn image_files(tree: &Tree<'_>) -> Vec<ImageFile> {
+fn image_files<'a>(tree: &Tree<'a>, facts: &Facts<'a>) -> Vec<ImageFile> {
     let gone = tree.gone().iter().map(|gone| (gone.path.as_ref(), &gone.node, Some(gone.removed_in)));
     let live = tree.live().filter(|(_, node)| node.is_file()).map(|(path, node)| (path, node, None));
     let mut files: Vec<ImageFile> =
-        gone.chain(live).filter_map(|(path, node, removed_in)| image_file(path, node, removed_in)).collect();
+        gone.chain(live).filter_map(|(path, node, removed_in)| image_file(facts, path, node, removed_in)).collect();
     files.sort();
     files
 }
 
-fn image_file(path: &[u8], node: &Node<'_>, removed_in: Option<u32>) -> Option<ImageFile> {
+fn image_file<'a>(facts: &Facts<'a>, path: &[u8], node: &Node<'a>, removed_in: Option<u32>) -> Option<ImageFile> {
     let (own, content) = (node.entry.record, node.content.record);
     // A hard link has the mode of what it names; its own header may say anything.
     let shown = if matches!(content.kind, FileKind::Regular) { content } else { own };
-    let of_interest = content.sha256.is_some() || removed_in.is_none() && is_mode_of_interest(shown.mode);
+    let sha256 = facts.digest(node);
+    let of_interest = sha256.is_some() || removed_in.is_none() && is_mode_of_interest(shown.mode);
     of_interest.then(|| ImageFile {
         path: LayerPath::normalise(path).unwrap_or_else(|_| own.path.clone()),
         layer: node.entry.layer,
@@ -263,6 +268,6 @@ fn image_file(path: &[u8], node: &Node<'_>, removed_in: Option<u32>) -> Option<I
         mode: shown.mode,
         uid: shown.uid,
         bytes: content.bytes,
-        sha256: content.sha256,
+        sha256,
     })
 }

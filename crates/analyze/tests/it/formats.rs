@@ -134,6 +134,7 @@ fn an_error_of_the_input_passes_through() {
         let mut count = 0;
         let input = Probe { bytes, read: &mut count, fails_at: Some(fails_at) };
         let request = analyze::LayerRequest {
+            memory: &MEMORY,
             media: model::layer::LayerMedia::Tar,
             detectors: detectors(),
             only: &BTreeSet::new(),

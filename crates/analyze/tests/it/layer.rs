@@ -1,6 +1,7 @@
 //! What one pass over a layer records.
 
 use crate::support::*;
+use model::inventory::FileDigest;
 use model::observation::ObservationKind;
 use model::{Detector, LayerPath};
 use std::collections::BTreeSet;
@@ -33,11 +34,8 @@ fn every_entry_is_recorded() {
     assert_eq!(reading.diff_id, sha256(&layer.tar()));
     assert_eq!(reading.bytes_uncompressed, layer.tar().len() as u64);
     assert_eq!(gaps(&reading), [""; 0]);
-    let digest = Some(sha256(b"\x7fELF and so on"));
-    assert_eq!(
-        files(&reading).iter().map(|f| f.sha256).collect::<Vec<_>>(),
-        [None, None, None, None, digest, digest, None]
-    );
+    let digest = FileDigest { path: LayerPath::from("usr/bin/tool"), sha256: sha256(b"\x7fELF and so on") };
+    assert_eq!(facts(&reading, Detector::Malware).digests, [digest]);
 }
 
 #[test]
@@ -168,7 +166,6 @@ fn a_file_above_its_limit_is_a_gap_of_the_detector_that_wanted_it() {
         ]
     );
     assert_eq!(files(&reading)[0].path, LayerPath::from("big"));
-    assert_eq!(files(&reading)[0].sha256, Some(sha256(big.as_bytes())));
 }
 
 #[test]
@@ -181,6 +178,8 @@ fn machine_code_above_its_limit_is_a_gap_of_the_malware_detector() {
     assert_eq!(gaps(&reading), ["usr/lib/lib.so file-too-large: 20004 bytes, the limit is 10000"]);
     let alone = read_with(&blob[..], &detectors, &[Detector::Malware].into());
     assert_eq!(alone.facts[&Detector::Malware], reading.facts[&Detector::Malware]);
+    let digest = FileDigest { path: LayerPath::from("usr/lib/lib.so"), sha256: sha256(code.as_bytes()) };
+    assert_eq!(facts(&reading, Detector::Malware).digests, [digest]);
 }
 
 #[test]

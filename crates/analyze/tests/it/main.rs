@@ -11,7 +11,11 @@ mod hostile;
 #[cfg(test)]
 mod languages;
 #[cfg(test)]
+mod large;
+#[cfg(test)]
 mod layer;
+#[cfg(test)]
+mod mutations;
 #[cfg(test)]
 mod real;
 #[cfg(test)]
@@ -24,3 +28,5 @@ mod squash;
 mod squash_property;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod systems;

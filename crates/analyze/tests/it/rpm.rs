@@ -149,6 +149,22 @@ fn rpm_real_databases_hold_what_rpm_lists() {
     }
 }
 
+/// The NDB file of SLE 15 holds 35 packages, not 36: its slots name 35 blobs, every blob is there and is a package, and
+/// none is a public key.
+#[test]
+fn rpm_ndb_of_sle_15_has_35_blobs() {
+    let Some(content) = shared("sle15-bci-Packages.db") else {
+        println!("rpm: SKIPPED, no test data (set PRATIQUE_TEST_DATA)");
+        return;
+    };
+    let count = |mark: &[u8]| content.windows(4).step_by(4).filter(|window| *window == mark).count();
+    assert_eq!(count(b"BlbS"), 35);
+    // A slot's magic is followed by its number; that of an unused slot is zero.
+    let is_used = |slot: &[u8]| slot.starts_with(b"Slot") && slot[4..8] != [0; 4];
+    assert_eq!(content.chunks_exact(16).filter(|slot| is_used(slot)).count(), 35);
+    assert_eq!(read_one(content).packages.len(), 35);
+}
+
 #[test]
 fn rpm_packages_have_purls() {
     let purls = |file: &str| {

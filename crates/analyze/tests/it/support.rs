@@ -1,6 +1,8 @@
 //! What the tests share: detectors compiled once, and short ways to read and squash.
 
-use analyze::{DetectorOptions, Detectors, LayerReading, LayerRequest, Limits, SquashInput, read_layer, squash};
+use analyze::{
+    DetectorOptions, Detectors, LayerReading, LayerRequest, Limits, MemoryBudget, SquashInput, read_layer, squash,
+};
 use model::inventory::{DetectorFacts, FileKind, FileRecord, LayerInventory};
 use model::layer::{ImageConfig, Layer, LayerMedia};
 use model::ports::{Spool, SpoolFile};
@@ -8,6 +10,8 @@ use model::{Detector, Gap, ImageInventory};
 use std::collections::BTreeSet;
 use std::io::Read;
 use std::sync::OnceLock;
+
+pub(crate) static MEMORY: MemoryBudget = MemoryBudget::new(1 << 30);
 
 pub(crate) struct NoSpool;
 
@@ -31,7 +35,8 @@ pub(crate) fn all() -> BTreeSet<Detector> {
 }
 
 pub(crate) fn read_with(input: impl Read + Send, detectors: &Detectors, only: &BTreeSet<Detector>) -> LayerReading {
-    let request = LayerRequest { media: LayerMedia::TarGzip, detectors, only, spool: &NoSpool, inspector: None };
+    let request =
+        LayerRequest { media: LayerMedia::TarGzip, detectors, only, memory: &MEMORY, spool: &NoSpool, inspector: None };
     read_layer(input, &request).unwrap()
 }
 

@@ -10,7 +10,7 @@ use engine::clock::{Clock, SystemClock};
 use engine::intelligence::Library;
 use engine::single::{self, Judged, ReadStatistics, SingleScan};
 use engine::source::{self, OpenImage, OpenOptions, PlatformChoice, Source};
-use engine::task::scan::Reading;
+use engine::task::scan::{Reading, share_memory};
 use model::policy::PolicySet;
 use model::registry::Credentials;
 use model::{Detector, ImageInventory, Timestamp};
@@ -22,10 +22,9 @@ use std::path::Path;
 use std::sync::Arc;
 use store::DiskSpool;
 use store::fact_cache::FactCache;
-use tokio::sync::Semaphore;
 
-/// What one layer being read may need: its buffers and the largest member that is held whole.
-const MEMORY_PER_LAYER: u64 = 96 << 20;
+/// Layers of the image that are read side by side, if the memory allows it.
+const LAYERS_AT_ONCE_MAX: usize = 4;
 
 /// The cache of facts is kept below this.
 const CACHE_BYTES_MAX: u64 = 1 << 30;
@@ -39,6 +38,9 @@ pub(crate) async fn run(arguments: ScanArguments) -> Result<Exit> {
     let policies = arguments.policy.as_deref().map(read_policies).transpose()?;
     let options = open_options(&arguments)?;
     let images = source::open(&source, &options).await?;
+    if images.len() > 1 && !arguments.format.holds_several() {
+        return Err(one_image_a_document(&arguments, &images).into());
+    }
     let library = Library::open(&folders::intelligence(arguments.intel.clone())?)?;
     let known = !library.current().intelligence.feeds().is_empty();
     if !known && scanners.named.contains(&Scanner::Vulnerabilities) {
@@ -60,6 +62,18 @@ pub(crate) async fn run(arguments: ScanArguments) -> Result<Exit> {
     }
     write_reports(&arguments, &reports)?;
     Ok(exit)
+}
+
+/// A bill of materials is about one image.
+fn one_image_a_document(arguments: &ScanArguments, images: &[OpenImage]) -> engine::Error {
+    let platforms: Vec<String> = images.iter().map(|image| image.resolved.platform.to_string()).collect();
+    let text = format!(
+        "a document of the format {} is about one image, and {} has several: choose one with --platform {}",
+        arguments.format.as_str(),
+        arguments.reference,
+        platforms.join("|")
+    );
+    engine::Error::new(engine::ErrorKind::Usage, text)
 }
 
 /// Which scanners run.
@@ -178,13 +192,15 @@ struct Scan<'a> {
 
 impl Scan<'_> {
     fn reading(&self) -> Result<Reading> {
-        let options = DetectorOptions { secret_key: LOCAL_SECRET_KEY, limits: analyze::Limits::default() };
-        let layers = (self.arguments.memory_max / MEMORY_PER_LAYER).clamp(1, 4);
+        let limits = analyze::Limits { spooled_bytes_max: self.arguments.spool_max, ..analyze::Limits::default() };
+        let options = DetectorOptions { secret_key: LOCAL_SECRET_KEY, limits };
+        let (layers_at_once, memory) = share_memory(self.arguments.memory_max, LAYERS_AT_ONCE_MAX);
         Ok(Reading {
             detectors: Arc::new(Detectors::new(options)?),
             spool: Arc::new(DiskSpool::new(&std::env::temp_dir(), self.arguments.spool_max)?),
             inspector: None,
-            layers_at_once: Arc::new(Semaphore::new(usize::try_from(layers).unwrap_or(1))),
+            layers_at_once,
+            memory,
         })
     }
 
@@ -290,7 +306,7 @@ fn write_reports(arguments: &ScanArguments, reports: &[ScanReport]) -> Result<()
     let colour =
         arguments.output.is_none() && std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let width = std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok()).unwrap_or(120);
-    let options = RenderOptions { width, colour, pretty: true };
+    let options = RenderOptions { width, colour, pretty: true, now: Some(SystemClock.now()) };
     let text = match (reports, &arguments.platform) {
         ([report], None | Some(PlatformArgument::One(_))) => report::scan::render(report, arguments.format, &options),
         (reports, _) => report::scan::render_all(reports, arguments.format, &options),

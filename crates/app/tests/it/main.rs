@@ -3,6 +3,7 @@
 #![expect(unreachable_pub, reason = "helpers of one test binary are shared between its modules")]
 
 mod agents;
+mod cache;
 mod crash;
 mod demo;
 mod program;

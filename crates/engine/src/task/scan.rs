@@ -6,7 +6,7 @@
 use crate::clock::SharedClock;
 use crate::workplace::{Assignment, Workplace};
 use crate::{Error, ErrorKind, Result};
-use analyze::{Detectors, LayerReading, LayerRequest};
+use analyze::{Detectors, LAYER_BYTES, LayerReading, LayerRequest, MemoryBudget};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use model::discovery::ResolvedImage;
 use model::job::BlobClaim;
@@ -31,6 +31,26 @@ pub struct Reading {
     pub inspector: Option<Arc<dyn Inspector>>,
     /// How many layers are read at once, in the whole process: bounds memory and threads.
     pub layers_at_once: Arc<Semaphore>,
+    /// Memory for content that is held whole, in the whole process.
+    pub memory: Arc<MemoryBudget>,
+}
+
+/// What the program, its rules and the facts of an image take beside the buffers of readers.
+const BASE_BYTES: u64 = 96 << 20;
+
+/// The bounds of a process that reads `layers` layers at once, at least one.
+pub fn memory_of_layers(layers: usize) -> (Arc<Semaphore>, Arc<MemoryBudget>) {
+    let layers = layers.max(1);
+    share_memory(BASE_BYTES + layers as u64 * 2 * LAYER_BYTES, layers)
+}
+
+/// How many layers `memory_bytes_max` has room for, at least one and at most `layers_max`, and what is left for content
+/// that is held whole.
+pub fn share_memory(memory_bytes_max: u64, layers_max: usize) -> (Arc<Semaphore>, Arc<MemoryBudget>) {
+    let buffers = memory_bytes_max.saturating_sub(BASE_BYTES);
+    let layers = usize::try_from(buffers / (2 * LAYER_BYTES)).unwrap_or(usize::MAX).clamp(1, layers_max.max(1));
+    let held = buffers.saturating_sub(layers as u64 * LAYER_BYTES);
+    (Arc::new(Semaphore::new(layers)), Arc::new(MemoryBudget::new(held)))
 }
 
 /// Layers of one image that are looked at together; the process-wide bound is [`Reading::layers_at_once`].
@@ -233,6 +253,7 @@ pub async fn read_one(
             media,
             detectors: &reading.detectors,
             only: &only,
+            memory: &reading.memory,
             spool: &*reading.spool,
             inspector: reading.inspector.as_deref(),
         };

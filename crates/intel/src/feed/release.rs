@@ -42,8 +42,10 @@ pub(super) fn read(name: &str) -> Option<Target> {
         | Ecosystem::AmazonLinux
         | Ecosystem::Fedora
         | Ecosystem::PhotonOs
-        | Ecosystem::AzureLinux
         | Ecosystem::OpenEuler => plain(Some(rest)),
+        // OSV counts whole releases (`Azure Linux:3`), os-release and the OVAL documents say `3.0`.
+        Ecosystem::AzureLinux if rest.contains('.') => plain(Some(rest)),
+        Ecosystem::AzureLinux => plain(Some(&format!("{rest}.0"))),
         // A language's registry has no releases; what stands there names a repository (`Maven:https://…`).
         Ecosystem::Npm
         | Ecosystem::PyPI
@@ -53,7 +55,14 @@ pub(super) fn read(name: &str) -> Option<Target> {
         | Ecosystem::RubyGems
         | Ecosystem::Packagist
         | Ecosystem::NuGet
-        | Ecosystem::Bitnami => plain(None),
+        | Ecosystem::Bitnami
+        | Ecosystem::ConanCenter
+        | Ecosystem::Cran
+        | Ecosystem::Hackage
+        | Ecosystem::Hex
+        | Ecosystem::Julia
+        | Ecosystem::Pub
+        | Ecosystem::SwiftUrl => plain(None),
     })
 }
 

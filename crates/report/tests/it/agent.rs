@@ -1,7 +1,7 @@
 //! Every message of the agent protocol reads back as it was written, and shows no secret when printed.
 
 use model::discovery::{KnownTag, ResolvedImage, SeenTag, TagDelta};
-use model::inventory::{DetectorFacts, FileKind, FileRecord};
+use model::inventory::{DetectorFacts, FileDigest, FileKind, FileRecord};
 use model::job::{BlobClaim, FencingToken, JobOutcome, JobWork, Lease};
 use model::layer::ImageConfig;
 use model::registry::{RegistryStatus, ScanMode};
@@ -45,8 +45,8 @@ fn inventory() -> Box<LayerInventory> {
         uid: u64::MAX,
         gid: 0,
         bytes: 12,
-        sha256: Some(digest(2)),
     });
+    facts.digests.push(FileDigest { path: LayerPath::from("bin/x"), sha256: digest(2) });
     facts.gaps.push(gap());
     Box::new(LayerInventory {
         blob: digest(1),

@@ -9,22 +9,22 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 #[derive(Deserialize)]
-struct Case {
-    reference: String,
-    digest: Option<Digest>,
-    config_digest: Option<Digest>,
-    inventory: ImageInventory,
-    findings: Vec<Finding>,
-    gaps: Vec<Gap>,
+pub(crate) struct Case {
+    pub(crate) reference: String,
+    pub(crate) digest: Option<Digest>,
+    pub(crate) config_digest: Option<Digest>,
+    pub(crate) inventory: ImageInventory,
+    pub(crate) findings: Vec<Finding>,
+    pub(crate) gaps: Vec<Gap>,
     #[serde(default)]
-    statistics: Statistics,
+    pub(crate) statistics: Statistics,
 }
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-fn cases() -> Vec<(PathBuf, Case)> {
+pub(crate) fn cases() -> Vec<(PathBuf, Case)> {
     let folder = root().join("fixtures/report");
     let mut paths: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
     paths.sort();
@@ -36,12 +36,12 @@ fn cases() -> Vec<(PathBuf, Case)> {
     paths.into_iter().map(read).collect()
 }
 
-fn everything() -> Case {
+pub(crate) fn everything() -> Case {
     let (_, case) = cases().into_iter().find(|(path, _)| path.ends_with("everything")).unwrap();
     case
 }
 
-fn report(case: &Case) -> ScanReport {
+pub(crate) fn report(case: &Case) -> ScanReport {
     ScanReport::new(ScanInput {
         reference: &case.reference,
         digest: case.digest.as_ref(),
@@ -58,7 +58,7 @@ fn schema() -> jsonschema::Validator {
     jsonschema::validator_for(&serde_json::from_str(&text).unwrap()).unwrap()
 }
 
-fn compare(path: &Path, found: &str) {
+pub(crate) fn compare(path: &Path, found: &str) {
     if std::env::var_os("PRATIQUE_BLESS").is_some() {
         fs::write(path, found).unwrap();
     }
