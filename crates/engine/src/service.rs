@@ -88,7 +88,7 @@ impl Engine {
         let library = Library::open(&options.intelligence)?;
         let key = reader_key(&options.secret_key, &Reader::Server);
         let detectors = Arc::new(
-            Detectors::new(DetectorOptions { secret_key: key, limits: analyze::Limits::default() })
+            Detectors::new(DetectorOptions { secret_key: key, limits: analyze::Limits::default(), rules: Default::default() })
                 .map_err(crate::error::from_analyze)?,
         );
         let office = Office {

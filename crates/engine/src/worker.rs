@@ -108,7 +108,7 @@ async fn agent_job(
 ) -> Result<()> {
     let key = assignment.secret_key;
     if shop.as_ref().is_none_or(|(known, _)| *known != key) {
-        let options = DetectorOptions { secret_key: key, limits: analyze::Limits::default() };
+        let options = DetectorOptions { secret_key: key, limits: analyze::Limits::default(), rules: Default::default() };
         let detectors = Detectors::new(options).map_err(crate::error::from_analyze)?;
         let reading = Reading {
             detectors: Arc::new(detectors),

@@ -23,10 +23,11 @@ mod validate;
 pub use rule::{Example, PATTERN_BYTES_MAX, Rule, Source, WINDOW_BYTES_MAX};
 pub use scan::{ATTEMPTS_MIN, FINDINGS_PER_FILE_MAX, FINDINGS_PER_RULE_MAX, WINDOWS_OVER_FILE_MAX};
 
-use crate::Error;
+use crate::{Error, ErrorKind};
 use allow::AllowList;
 use content::Content;
 use model::evidence::Place;
+use model::extraction::{RuleDocument, RuleKind, RuleProblem};
 use model::layer::ImageConfig;
 use model::observation::{LayerObservation, ObservationKind, SecretFact};
 use model::{Detector, Gap, GapReason, LayerPath};
@@ -61,6 +62,15 @@ impl SecretDetector {
     /// # Errors
     /// When the rules cannot be read: names the file or the rule.
     pub fn new(key: [u8; 32]) -> Result<Self, Error> {
+        Self::with_rules(key, &[]).map(|(detector, _)| detector)
+    }
+
+    /// The same, with the rules of an installation as well. What is wrong with a document of theirs leaves out that
+    /// document and is named.
+    ///
+    /// # Errors
+    /// When the rules that ship with the program cannot be read.
+    pub fn with_rules(key: [u8; 32], documents: &[RuleDocument]) -> Result<(Self, Vec<RuleProblem>), Error> {
         let mut rules = Vec::new();
         let mut hash = Sha256::new();
         hash.update(CODE_VERSION);
@@ -72,10 +82,24 @@ impl SecretDetector {
             hash.update(toml);
             rules.extend(rule::parse_rules(file, toml)?);
         }
+        let mut problems = Vec::new();
+        for document in documents {
+            hash.update(&document.name);
+            hash.update(&document.text);
+            match own_rules(document, &rules) {
+                Ok(own) => rules.extend(own),
+                Err(error) => problems.push(RuleProblem {
+                    kind: RuleKind::Secrets,
+                    document: document.name.clone(),
+                    rule: None,
+                    what: error.to_string(),
+                }),
+            }
+        }
         let mut fingerprint = model::Digest::from_bytes(hash.finalize().into()).hex();
         fingerprint.truncate(32);
         let scanner = Scanner::new(rules, AllowList::parse(embedded::ALLOW)?)?;
-        Ok(Self { key, scanner, fingerprint })
+        Ok((Self { key, scanner, fingerprint }, problems))
     }
 
     /// Changes whenever the same bytes could give other facts. Not with the key: equal bytes then give the same
@@ -158,6 +182,19 @@ impl SecretDetector {
             confidence: found.confidence,
         }
     }
+}
+
+/// The rules of one document of an installation, if all of them are sound and none has the name of a `known` one.
+fn own_rules(document: &RuleDocument, known: &[Rule]) -> Result<Vec<Rule>, Error> {
+    let rules = rule::parse_rules(&document.name, &document.text)?;
+    for (at, rule) in rules.iter().enumerate() {
+        rule.check()?;
+        if known.iter().chain(&rules[..at]).any(|other| other.id() == rule.id()) {
+            let text = format!("secret rule {}: another rule has this id", rule.id());
+            return Err(Error::new(ErrorKind::Malformed, text));
+        }
+    }
+    Ok(rules)
 }
 
 /// Counts lines up to offsets that only grow.

@@ -178,7 +178,7 @@ struct Scan<'a> {
 
 impl Scan<'_> {
     fn reading(&self) -> Result<Reading> {
-        let options = DetectorOptions { secret_key: LOCAL_SECRET_KEY, limits: analyze::Limits::default() };
+        let options = DetectorOptions { secret_key: LOCAL_SECRET_KEY, limits: analyze::Limits::default(), rules: Default::default() };
         let layers = (self.arguments.memory_max / MEMORY_PER_LAYER).clamp(1, 4);
         Ok(Reading {
             detectors: Arc::new(Detectors::new(options)?),
