@@ -1,7 +1,7 @@
 //! Forms that were written from the issuers' documentation before there was a rule for them, and that no rule is tuned
 //! on: what is found of them tells how well the rules generalise.
 
-use super::form::{Form, line, named};
+use super::form::{Form, file, line, named};
 
 /// The held-out forms, each with the page that describes it.
 pub(super) const HELD_OUT: &[Form] = &[
@@ -154,4 +154,132 @@ pub(super) const HELD_OUT: &[Form] = &[
     // https://docs.wandb.ai/quickstart : 40 hexadecimal digits.
     named("wandb-api-key", "WANDB_API_KEY", "«h40»"),
     line("wandb-api-key", "machine api.wandb.ai\n  login user\n  password «h40»"),
+    // https://docs.mistral.ai/getting-started/quickstart/ : 32 letters and digits.
+    named("mistral-api-key", "MISTRAL_API_KEY", "«n32»"),
+    // https://docs.together.ai/docs/quickstart : 64 hexadecimal digits; newer ones begin with `tgp_v1_`.
+    named("together-api-key", "TOGETHER_API_KEY", "«h64»"),
+    named("together-api-key", "TOGETHER_API_KEY", "tgp_v1_«w43»"),
+    // https://www.assemblyai.com/docs : 32 hexadecimal digits.
+    named("assemblyai-api-key", "ASSEMBLYAI_API_KEY", "«h32»"),
+    // https://inference-docs.cerebras.ai/quickstart
+    named("cerebras-api-key", "CEREBRAS_API_KEY", "csk-«l48»"),
+    // https://docs.voyageai.com/docs/api-key-and-installation
+    named("voyage-api-key", "VOYAGE_API_KEY", "pa-«w43»"),
+    // https://docs.tavily.com/documentation/quickstart
+    named("tavily-api-key", "TAVILY_API_KEY", "tvly-«n32»"),
+    named("tavily-api-key", "TAVILY_API_KEY", "tvly-dev-«n32»"),
+    // https://langfuse.com/docs/get-started
+    named("langfuse-secret-key", "LANGFUSE_SECRET_KEY", "sk-lf-«uuid»"),
+    // https://docs.firecrawl.dev/introduction
+    named("firecrawl-api-key", "FIRECRAWL_API_KEY", "fc-«h32»"),
+    // https://docs.llamaindex.ai/ : LlamaCloud keys.
+    named("llamacloud-api-key", "LLAMA_CLOUD_API_KEY", "llx-«n48»"),
+    // https://docs.runpod.io/get-started/api-keys
+    named("runpod-api-key", "RUNPOD_API_KEY", "rpa_«L40»«l6»"),
+    // https://api-docs.deepseek.com/ : `sk-` and 32 hexadecimal digits.
+    named("deepseek-api-key", "DEEPSEEK_API_KEY", "sk-«h32»"),
+    // Files that programs keep credentials in.
+    // https://community.openvpn.net/openvpn/wiki/ : a static key is sixteen lines of 32 digits.
+    line("openvpn-static-key", "«openvpn-key»"),
+    // RFC 7517 and RFC 7518, section 6: private parts are `d` (EC, OKP, RSA) and `k` (oct).
+    line("json-web-key", "{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"«w43»\",\"y\":\"«w43»\",\"d\":\"«w43»\"}"),
+    line("json-web-key", "{\"kty\": \"OKP\", \"d\": \"«w43»\", \"crv\": \"Ed25519\", \"x\": \"«w43»\"}"),
+    // BIND 9 reference manual, `dnssec-keygen`: private key files.
+    file(
+        "dnssec-private-key",
+        "etc/bind/keys/Kshop.internal.+013+«d5».private",
+        "Private-key-format: v1.3\nAlgorithm: 13 (ECDSAP256SHA256)\nPrivateKey: «b43»=\nCreated: 20260101000000\n",
+    ),
+    // BIND 9 reference manual, `key` statement: the secret of a TSIG or rndc key is base64.
+    line("tsig-key", "key \"rndc-key\" {\n    algorithm hmac-sha256;\n    secret \"«b43»=\";\n};"),
+    // https://docs.ansible.com/ansible/latest/inventory_guide/ : connection variables.
+    line("ansible-password", "web1 ansible_host=10.0.0.7 ansible_user=deploy ansible_ssh_pass=«p14»"),
+    line("ansible-password", "ansible_become_password: «p16»"),
+    // wpa_supplicant.conf(5): a passphrase in quotes, or 64 hexadecimal digits.
+    file(
+        "wifi-passphrase",
+        "etc/wpa_supplicant/wpa_supplicant.conf",
+        "network={\n    ssid=\"office\"\n    psk=\"«p14»\"\n    key_mgmt=WPA-PSK\n}\n",
+    ),
+    // NetworkManager keyfile format, nm-settings-keyfile(5).
+    file(
+        "wifi-passphrase",
+        "etc/NetworkManager/system-connections/office.nmconnection",
+        "[wifi-security]\nkey-mgmt=wpa-psk\npsk=«p15»\n",
+    ),
+    // mount.cifs(8): credentials file.
+    file("smb-credentials", "root/.smbcredentials", "username=robot\npassword=«p14»\ndomain=SHOP\n"),
+    file("smb-credentials", "etc/fstab", "//nas/share /mnt/share cifs username=robot,password=«p12»,uid=1000 0 0\n"),
+    // https://s3tools.org/usage : configuration of s3cmd.
+    file("s3cfg-secret-key", "root/.s3cfg", "[default]\naccess_key = «L20»\nsecret_key = «b40»\nuse_https = True\n"),
+    // https://rclone.org/docs/#configuration-encryption : `pass` is obscured, which anybody can reverse.
+    file("rclone-password", "root/.config/rclone/rclone.conf", "[nas]\ntype = sftp\nhost = nas\nuser = robot\npass = «w38»\n"),
+    // https://marlam.de/msmtp/msmtp.html
+    file("mail-client-password", "root/.msmtprc", "account shop\nhost mail.internal\nuser robot\npassword «p16»\n"),
+    file("mail-client-password", "root/.fetchmailrc", "poll mail.internal proto imap user \"robot\" password \"«p14»\"\n"),
+    // https://www.pgbouncer.org/config.html#authentication-file-format
+    file("pgbouncer-userlist", "etc/pgbouncer/userlist.txt", "\"shop\" \"md5«h32»\"\n\"admin\" \"«p18»\"\n"),
+    // https://redis.io/docs/latest/operate/oss_and_stack/management/config/
+    file("redis-password", "etc/redis/redis.conf", "bind 127.0.0.1\nport 6379\nrequirepass «p20»\n"),
+    file("redis-password", "etc/redis/redis.conf", "replicaof cache1 6379\nmasterauth «p18»\n"),
+    // https://kafka.apache.org/documentation/#security_sasl : JAAS login modules.
+    line(
+        "jaas-password",
+        "sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required username=\"shop\" password=\"«p16»\";",
+    ),
+    // https://tomcat.apache.org/tomcat-10.1-doc/manager-howto.html
+    file(
+        "tomcat-user-password",
+        "usr/local/tomcat/conf/tomcat-users.xml",
+        "<tomcat-users>\n  <user username=\"deploy\" password=\"«p14»\" roles=\"manager-script\"/>\n</tomcat-users>\n",
+    ),
+    // https://docs.haproxy.org/ : userlist.
+    file("haproxy-password", "etc/haproxy/haproxy.cfg", "userlist admins\n  user robot insecure-password «p14»\n"),
+    // https://symfony.com/doc/current/reference/configuration/framework.html#secret
+    file("symfony-app-secret", "srv/app/.env", "APP_ENV=prod\nAPP_SECRET=«h32»\n"),
+    // https://hexdocs.pm/phoenix/deployment.html : `mix phx.gen.secret` gives 64 characters.
+    line("phoenix-secret-key-base", "config :shop, ShopWeb.Endpoint, secret_key_base: \"«b64»\""),
+    // https://learn.microsoft.com/dotnet/api/system.web.configuration.machinekeysection
+    line(
+        "aspnet-machine-key",
+        "<machineKey validationKey=\"«H128»\" decryptionKey=\"«H64»\" validation=\"HMACSHA256\" decryption=\"AES\" />",
+    ),
+    // https://kubernetes.io/docs/concepts/configuration/secret/ : values of `data` are base64.
+    file(
+        "kubernetes-secret-data",
+        "srv/deploy/secret.yaml",
+        "apiVersion: v1\nkind: Secret\nmetadata:\n  name: shop\ntype: Opaque\ndata:\n  password: «base64-password»\n",
+    ),
+    // https://developer.android.com/studio/publish/app-signing
+    file(
+        "android-signing-password",
+        "srv/app/build.gradle",
+        "signingConfigs {\n  release {\n    storeFile file('shop.jks')\n    storePassword '«p14»'\n    keyAlias 'shop'\n  }\n}\n",
+    ),
+    // https://developer.hashicorp.com/terraform/language/state/sensitive-data : state holds values in plain text.
+    file(
+        "terraform-state-credential",
+        "srv/infra/terraform.tfstate",
+        "{\n  \"version\": 4,\n  \"resources\": [{\"type\": \"aws_db_instance\", \"instances\": [{\"attributes\": {\n    \"username\": \"shop\",\n    \"password\": \"«p18»\"\n  }}]}]\n}\n",
+    ),
+    file(
+        "terraform-state-credential",
+        "srv/infra/terraform.tfstate",
+        "{\n  \"version\": 4,\n  \"outputs\": {\"api_secret\": {\n    \"value\": \"«n32»\",\n    \"type\": \"string\", \"sensitive\": true\n  }}\n}\n",
+    ),
+    // https://www.erlang.org/doc/system/distributed.html : twenty capital letters.
+    file("erlang-cookie", "var/lib/rabbitmq/.erlang.cookie", "«A20»"),
+    // RFC 8292 and https://github.com/web-push-libs : a VAPID private key is 32 bytes in base64url.
+    named("vapid-private-key", "VAPID_PRIVATE_KEY", "«w43»"),
+    // https://dev.mysql.com/doc/refman/8.0/en/create-user.html
+    line("sql-password", "CREATE USER 'shop'@'%' IDENTIFIED BY '«p14»';"),
+    line("sql-password", "ALTER ROLE shop WITH LOGIN PASSWORD '«p16»';"),
+    // https://learn.microsoft.com/windows-hardware/customize/desktop/unattend/ : passwords in plain text.
+    file(
+        "unattended-setup-password",
+        "srv/images/autounattend.xml",
+        "<AdministratorPassword>\n  <Value>«p14»</Value>\n  <PlainText>true</PlainText>\n</AdministratorPassword>\n",
+    ),
+    // https://www.kaggle.com/docs/api : `kaggle.json`.
+    file("kaggle-api-key", "root/.kaggle/kaggle.json", "{\"username\":\"robot\",\"key\":\"«h32»\"}"),
 ];
