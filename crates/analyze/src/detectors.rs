@@ -5,7 +5,7 @@ use crate::malware::MalwareDetector;
 use crate::secrets::SecretDetector;
 use crate::{Error, packages};
 use model::extraction::{ExtractionRules, RuleKind, RuleProblem};
-use model::{Detector, DetectorVersion};
+use model::{Detector, DetectorVersion, Severity};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 
@@ -29,6 +29,19 @@ pub struct Detectors {
     versions: BTreeMap<Detector, DetectorVersion>,
     revision: u64,
     problems: Vec<RuleProblem>,
+}
+
+/// What a rule says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CataloguedRule {
+    /// What it looks for.
+    pub kind: RuleKind,
+    /// Names it in findings and policies.
+    pub id: String,
+    /// For people.
+    pub title: String,
+    /// How bad what it finds is.
+    pub severity: Severity,
 }
 
 /// Raised when the code of the files detector gives other facts for the same bytes.
@@ -71,6 +84,26 @@ impl Detectors {
     /// The revision of the installation's rules that these are made from; 0 when it has none.
     pub const fn revision(&self) -> u64 {
         self.revision
+    }
+
+    /// Every rule that looks for something in bytes, by kind and id.
+    pub fn catalogue(&self) -> Vec<CataloguedRule> {
+        let secrets = self.secrets.rules().iter().map(|rule| CataloguedRule {
+            kind: RuleKind::Secrets,
+            id: rule.id().to_owned(),
+            title: rule.title().to_owned(),
+            severity: rule.severity(),
+        });
+        let malware = self.malware.signatures().map(|signature| CataloguedRule {
+            kind: RuleKind::Malware,
+            id: signature.id.clone(),
+            title: signature.title.clone(),
+            severity: signature.severity,
+        });
+        let mut all: Vec<CataloguedRule> = secrets.chain(malware).collect();
+        all.sort();
+        all.dedup();
+        all
     }
 
     /// Documents and rules of the installation that were left out, and why.

@@ -20,7 +20,7 @@ mod squash;
 mod tar;
 
 pub use analyzer::{Analyzer, FileEntry, FileForm, FileView, Unread, Want};
-pub use detectors::{DetectorOptions, Detectors};
+pub use detectors::{CataloguedRule, DetectorOptions, Detectors};
 pub use error::{Error, ErrorKind};
 pub use limits::Limits;
 pub use read::{LayerReading, LayerRequest, read_layer};

@@ -16,6 +16,12 @@ pub enum ObservationKind {
     FileHash(FileHashFact),
     /// A file whose mode or owner is of interest.
     FileMode(FileModeFact),
+    /// A folder of the flattened image that everybody may write to.
+    FolderMode(FileModeFact),
+    /// What a package manager keeps in a folder of the flattened image, and nobody needs at run time.
+    Cache(CacheFact),
+    /// A line of passwd(5) or shadow(5).
+    Account(AccountFact),
 }
 
 /// A possible secret.
@@ -45,6 +51,17 @@ pub enum Confidence {
     Medium,
     /// The form proves itself (checksum, structure).
     High,
+}
+
+impl Confidence {
+    /// The word of documents and reports.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+        }
+    }
 }
 
 /// A malware signature that matched.
@@ -80,6 +97,57 @@ pub struct FileModeFact {
     pub uid: u64,
     /// Group.
     pub gid: u64,
+}
+
+/// What a cache holds.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct CacheFact {
+    /// Files in it, at any depth.
+    pub files: u64,
+    /// Bytes of these files.
+    pub bytes: u64,
+}
+
+/// An account, as one file tells of it. A password, or its hash, is in no type that can be stored or printed.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct AccountFact {
+    /// Its name.
+    pub name: String,
+    /// Its number; shadow(5) tells none.
+    pub uid: Option<u64>,
+    /// Its shell; shadow(5) tells none.
+    pub shell: Option<String>,
+    /// What the field for the password holds.
+    pub password: PasswordState,
+}
+
+/// What a field for a password holds (passwd(5), shadow(5)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PasswordState {
+    /// Nothing: no password is asked for.
+    Empty,
+    /// `x`: it stands in the other file.
+    Elsewhere,
+    /// Something that no password gives (`!`, `*`).
+    Locked,
+    /// A hash.
+    Set,
+}
+
+/// A file that differs from what a package database records of it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct AlteredFileFact {
+    /// The package that brought the file.
+    pub package: String,
+    /// The database file that records it.
+    pub recorded_in: LayerPath,
+    /// What it records.
+    pub recorded: Checksum,
+    /// What the content has.
+    pub found: Checksum,
+    /// Digest of the content; `None` when it is empty.
+    pub sha256: Option<Digest>,
 }
 
 /// An observation as one layer shows it.
