@@ -39,12 +39,83 @@ pub struct SecretFact {
     pub fingerprint: String,
     /// How sure the detector is.
     pub confidence: Confidence,
+    /// What the value looks like: enough to judge it again by another threshold.
+    #[serde(default)]
+    pub shape: SecretShape,
+    /// What the confidence is made of.
+    #[serde(default)]
+    pub reasons: ConfidenceReasons,
+    /// Why it is no secret after all: a value of public documentation, an entry of an allow list, a threshold. It is kept
+    /// so that taking the reason back needs no bytes.
+    #[serde(default)]
+    pub dismissed: Option<String>,
+}
+
+/// What a secret's value looks like, without telling it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+pub struct SecretShape {
+    /// Its length, in bytes.
+    pub bytes: u32,
+    /// The smallest of the known alphabets that it is written in.
+    pub alphabet: Alphabet,
+    /// What its issuer writes in front of every such value: `ghp_`, `sk_live_`; empty when there is nothing of the kind.
+    pub prefix: String,
+    /// Shannon entropy, in thousandths of a bit per byte: at most 8000.
+    pub entropy_millibits: u32,
+}
+
+/// A set of characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Alphabet {
+    /// `0-9`.
+    Decimal,
+    /// `0-9` with `a-f`, or with `A-F`.
+    Hexadecimal,
+    /// Letters and digits.
+    Alphanumeric,
+    /// Letters, digits, `-`, `_`.
+    Base64Url,
+    /// Letters, digits, `+`, `/`, `=`.
+    Base64,
+    /// Other characters of ASCII that have a picture.
+    Printable,
+    /// Anything else: blanks, control characters, other scripts.
+    #[default]
+    Other,
+}
+
+/// What speaks for and against a possible secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+pub struct ConfidenceReasons {
+    /// What the rule alone says.
+    pub rule: Confidence,
+    /// What the form's own proof says: checksum, structure, a key that parses.
+    pub proof: FormProof,
+    /// It stands in a test, an example or documentation, or in a comment.
+    pub sample: bool,
+    /// It looks typed by hand rather than drawn.
+    pub typed: bool,
+}
+
+/// What the proof says that a form carries in itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FormProof {
+    /// The form has none.
+    #[default]
+    None,
+    /// It holds.
+    Proven,
+    /// It does not: made up, or mistyped.
+    Failed,
 }
 
 /// How sure a detector is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Confidence {
+    #[default]
     /// The form fits, little else speaks for it.
     Low,
     /// The form and its surroundings fit.

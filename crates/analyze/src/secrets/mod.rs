@@ -12,7 +12,10 @@ mod assigned;
 mod config;
 mod content;
 mod embedded;
+mod exceptions;
+mod gitleaks;
 mod judge;
+mod own;
 mod prefilter;
 mod rule;
 mod scan;
@@ -20,17 +23,22 @@ mod shape;
 mod surroundings;
 mod validate;
 
-pub use rule::{Example, PATTERN_BYTES_MAX, Rule, Source, WINDOW_BYTES_MAX};
-pub use scan::{ATTEMPTS_MIN, FINDINGS_PER_FILE_MAX, FINDINGS_PER_RULE_MAX, WINDOWS_OVER_FILE_MAX};
+pub use own::{OWN_DOCUMENT_BYTES_MAX, OWN_RULES_MAX};
+pub use rule::{Example, OWN_PATTERN_BYTES_MAX, PATTERN_BYTES_MAX, Rule, Source, WINDOW_BYTES_MAX};
+pub use scan::{
+    ATTEMPTS_MIN, DISMISSED_PER_FILE_MAX, FINDINGS_PER_FILE_MAX, FINDINGS_PER_RULE_MAX, WINDOWS_OVER_FILE_MAX,
+};
 
-use crate::{Error, ErrorKind};
+use crate::Error;
 use allow::AllowList;
 use content::Content;
+use judge::Known;
 use model::evidence::Place;
-use model::extraction::{RuleDocument, RuleKind, RuleProblem};
+use model::extraction::{RuleDocument, RuleProblem};
 use model::layer::ImageConfig;
 use model::observation::{LayerObservation, ObservationKind, SecretFact};
 use model::{Detector, Gap, GapReason, LayerPath};
+use own::OwnRules;
 use scan::{Found, Scanner, Subject};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeSet;
@@ -38,7 +46,7 @@ use std::fmt;
 use surroundings::Surroundings;
 
 /// Changes when this module's code would find something else in the same bytes.
-const CODE_VERSION: &str = "secrets 1";
+const CODE_VERSION: &str = "secrets 2";
 
 /// The shortest file that can hold a secret, in bytes.
 const FILE_BYTES_MIN: u64 = 8;
@@ -65,8 +73,8 @@ impl SecretDetector {
         Self::with_rules(key, &[]).map(|(detector, _)| detector)
     }
 
-    /// The same, with the rules of an installation as well. What is wrong with a document of theirs leaves out that
-    /// document and is named.
+    /// The same, with the rules and allow lists of an installation as well: documents in our own TOML form or in
+    /// gitleaks'. What is wrong with a rule or a document of theirs leaves it out and is named.
     ///
     /// # Errors
     /// When the rules that ship with the program cannot be read.
@@ -74,7 +82,9 @@ impl SecretDetector {
         let mut rules = Vec::new();
         let mut hash = Sha256::new();
         hash.update(CODE_VERSION);
-        for limit in [FINDINGS_PER_RULE_MAX, FINDINGS_PER_FILE_MAX, ATTEMPTS_MIN, WINDOWS_OVER_FILE_MAX] {
+        for limit in
+            [FINDINGS_PER_RULE_MAX, FINDINGS_PER_FILE_MAX, DISMISSED_PER_FILE_MAX, ATTEMPTS_MIN, WINDOWS_OVER_FILE_MAX]
+        {
             hash.update(limit.to_le_bytes());
         }
         hash.update(embedded::ALLOW);
@@ -82,23 +92,16 @@ impl SecretDetector {
             hash.update(toml);
             rules.extend(rule::parse_rules(file, toml)?);
         }
-        let mut problems = Vec::new();
         for document in documents {
             hash.update(&document.name);
             hash.update(&document.text);
-            match own_rules(document, &rules) {
-                Ok(own) => rules.extend(own),
-                Err(error) => problems.push(RuleProblem {
-                    kind: RuleKind::Secrets,
-                    document: document.name.clone(),
-                    rule: None,
-                    what: error.to_string(),
-                }),
-            }
         }
+        let OwnRules { rules: own, exceptions, disabled, problems } = OwnRules::read(documents, &rules);
+        rules.extend(own);
+        rules.retain(|rule| !disabled.iter().any(|id| id == rule.id()));
         let mut fingerprint = model::Digest::from_bytes(hash.finalize().into()).hex();
         fingerprint.truncate(32);
-        let scanner = Scanner::new(rules, AllowList::parse(embedded::ALLOW)?)?;
+        let scanner = Scanner::new(rules, Known { allow: AllowList::parse(embedded::ALLOW)?, exceptions })?;
         Ok((Self { key, scanner, fingerprint }, problems))
     }
 
@@ -130,7 +133,7 @@ impl SecretDetector {
         let mut lines = Lines { text: &text, at: 0, line: 1 };
         let mut seen = BTreeSet::new();
         for found in findings.all {
-            let fact = self.fact(&found, &text);
+            let fact = self.fact(&found, &text, path.as_bytes());
             let line = (source == Source::Text).then(|| lines.of(found.value.start));
             if seen.insert((found.rule, fact.fingerprint.clone())) {
                 out.push(LayerObservation {
@@ -159,7 +162,7 @@ impl SecretDetector {
             let around = Surroundings::of_configuration();
             let subject = Subject { text: text.as_bytes(), source: Source::Configuration, around };
             for found in self.scanner.scan(&subject).all {
-                let fact = self.fact(&found, text.as_bytes());
+                let fact = self.fact(&found, text.as_bytes(), &[]);
                 // What stands in the environment stands in the history as well: the first place is enough.
                 if seen.insert((fact.rule.clone(), fact.fingerprint.clone())) {
                     out.push((fact, place.clone()));
@@ -169,9 +172,10 @@ impl SecretDetector {
         out
     }
 
-    fn fact(&self, found: &Found, text: &[u8]) -> SecretFact {
-        let rule = &self.rules()[found.rule];
-        let value = &text[found.value.clone()];
+    fn fact(&self, found: &Found, text: &[u8], path: &[u8]) -> SecretFact {
+        let rule = &self.scanner.rules()[found.rule];
+        // A rule that finds whole files has no value but the file's path.
+        let value = if found.value.is_empty() { path } else { &text[found.value.clone()] };
         let canonical = rule.validator().map_or(value.into(), |validator| validator.canonical(value));
         SecretFact {
             rule: rule.id().to_owned(),
@@ -179,22 +183,12 @@ impl SecretDetector {
             severity: rule.severity(),
             preview: shape::preview(&canonical),
             fingerprint: shape::fingerprint(&self.key, &canonical),
-            confidence: found.confidence,
+            confidence: found.judged.confidence,
+            shape: shape::shape(&canonical, !rule.generic() && rule.validator().is_none()),
+            reasons: found.judged.reasons,
+            dismissed: found.judged.dismissed.clone(),
         }
     }
-}
-
-/// The rules of one document of an installation, if all of them are sound and none has the name of a `known` one.
-fn own_rules(document: &RuleDocument, known: &[Rule]) -> Result<Vec<Rule>, Error> {
-    let rules = rule::parse_rules(&document.name, &document.text)?;
-    for (at, rule) in rules.iter().enumerate() {
-        rule.check()?;
-        if known.iter().chain(&rules[..at]).any(|other| other.id() == rule.id()) {
-            let text = format!("secret rule {}: another rule has this id", rule.id());
-            return Err(Error::new(ErrorKind::Malformed, text));
-        }
-    }
-    Ok(rules)
 }
 
 /// Counts lines up to offsets that only grow.

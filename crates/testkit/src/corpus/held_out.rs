@@ -135,7 +135,10 @@ pub(super) const HELD_OUT: &[Form] = &[
     line("opsgenie-api-key", "Authorization: GenieKey «uuid»"),
     // https://docs.splunk.com/Documentation/Splunk/latest/Data/UsetheHTTPEventCollector : a UUID.
     named("splunk-hec-token", "SPLUNK_HEC_TOKEN", "«uuid»"),
-    line("splunk-hec-token", "curl -H \"Authorization: Splunk «uuid»\" https://splunk.internal:8088/services/collector"),
+    line(
+        "splunk-hec-token",
+        "curl -H \"Authorization: Splunk «uuid»\" https://splunk.internal:8088/services/collector",
+    ),
     // https://posthog.com/docs/api
     named("posthog-api-key", "POSTHOG_PERSONAL_API_KEY", "phx_«n43-48»"),
     // Services of machine learning.
@@ -213,10 +216,18 @@ pub(super) const HELD_OUT: &[Form] = &[
     // https://s3tools.org/usage : configuration of s3cmd.
     file("s3cfg-secret-key", "root/.s3cfg", "[default]\naccess_key = «L20»\nsecret_key = «b40»\nuse_https = True\n"),
     // https://rclone.org/docs/#configuration-encryption : `pass` is obscured, which anybody can reverse.
-    file("rclone-password", "root/.config/rclone/rclone.conf", "[nas]\ntype = sftp\nhost = nas\nuser = robot\npass = «w38»\n"),
+    file(
+        "rclone-password",
+        "root/.config/rclone/rclone.conf",
+        "[nas]\ntype = sftp\nhost = nas\nuser = robot\npass = «w38»\n",
+    ),
     // https://marlam.de/msmtp/msmtp.html
     file("mail-client-password", "root/.msmtprc", "account shop\nhost mail.internal\nuser robot\npassword «p16»\n"),
-    file("mail-client-password", "root/.fetchmailrc", "poll mail.internal proto imap user \"robot\" password \"«p14»\"\n"),
+    file(
+        "mail-client-password",
+        "root/.fetchmailrc",
+        "poll mail.internal proto imap user \"robot\" password \"«p14»\"\n",
+    ),
     // https://www.pgbouncer.org/config.html#authentication-file-format
     file("pgbouncer-userlist", "etc/pgbouncer/userlist.txt", "\"shop\" \"md5«h32»\"\n\"admin\" \"«p18»\"\n"),
     // https://redis.io/docs/latest/operate/oss_and_stack/management/config/
