@@ -4,6 +4,7 @@ use crate::arguments::{PlatformArgument, ScanArguments, Scanner, ShowArgument, T
 use crate::exit::Exit;
 use crate::folders;
 use crate::progress::Progress;
+use crate::secret_rules;
 use analyze::{DetectorOptions, Detectors};
 use anyhow::{Context, Result, bail};
 use engine::clock::{Clock, SystemClock};
@@ -178,10 +179,13 @@ struct Scan<'a> {
 
 impl Scan<'_> {
     fn reading(&self) -> Result<Reading> {
-        let options = DetectorOptions { secret_key: LOCAL_SECRET_KEY, limits: analyze::Limits::default(), rules: Default::default() };
+        let rules = secret_rules::read(&self.arguments.secret_rules)?;
+        let options = DetectorOptions { secret_key: LOCAL_SECRET_KEY, limits: analyze::Limits::default(), rules };
+        let detectors = Detectors::new(options)?;
+        secret_rules::refuse(detectors.problems())?;
         let layers = (self.arguments.memory_max / MEMORY_PER_LAYER).clamp(1, 4);
         Ok(Reading {
-            detectors: Arc::new(Detectors::new(options)?),
+            detectors: Arc::new(detectors),
             spool: Arc::new(DiskSpool::new(&std::env::temp_dir(), self.arguments.spool_max)?),
             inspector: None,
             layers_at_once: Arc::new(Semaphore::new(usize::try_from(layers).unwrap_or(1))),
