@@ -57,7 +57,7 @@ fn main() {
     let (memory, spool) = (MemoryBudget::new(128 << 20), MemorySpool);
     let blob = std::fs::read(path).expect("a readable file");
     let started = Instant::now();
-    let options = DetectorOptions { secret_key: [0; 32], limits: Limits::default() };
+    let options = DetectorOptions { secret_key: [0; 32], limits: Limits::default(), rules: Default::default() };
     let detectors = Detectors::new(options).expect("the rules compile");
     println!("compiling the rules: {:?}", started.elapsed());
     let (floor_time, bytes) = best(rounds, || floor(&blob));

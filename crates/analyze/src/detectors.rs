@@ -4,7 +4,8 @@ use crate::limits::Limits;
 use crate::malware::MalwareDetector;
 use crate::secrets::SecretDetector;
 use crate::{Error, packages};
-use model::{Detector, DetectorVersion};
+use model::extraction::{ExtractionRules, RuleKind, RuleProblem};
+use model::{Detector, DetectorVersion, Severity};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 
@@ -15,6 +16,8 @@ pub struct DetectorOptions {
     pub secret_key: [u8; 32],
     /// Limits of every pass.
     pub limits: Limits,
+    /// Rules of the installation, besides those that ship with the program.
+    pub rules: ExtractionRules,
 }
 
 /// Compiled rules and limits: made once, shared by every pass.
@@ -24,6 +27,21 @@ pub struct Detectors {
     secrets: SecretDetector,
     malware: MalwareDetector,
     versions: BTreeMap<Detector, DetectorVersion>,
+    revision: u64,
+    problems: Vec<RuleProblem>,
+}
+
+/// What a rule says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CataloguedRule {
+    /// What it looks for.
+    pub kind: RuleKind,
+    /// Names it in findings and policies.
+    pub id: String,
+    /// For people.
+    pub title: String,
+    /// How bad what it finds is.
+    pub severity: Severity,
 }
 
 /// Raised when the code of the files detector gives other facts for the same bytes.
@@ -38,14 +56,16 @@ const MALWARE_CODE: &str = "malware/2";
 const CONFIGURATION_CODE: &str = "configuration/1";
 
 impl Detectors {
-    /// Compiles the rules that ship with the program.
+    /// Compiles the rules that ship with the program, and those of the installation. What is wrong with the latter
+    /// is no error: see [`Self::problems`].
     ///
     /// # Errors
-    /// When a rule is unsound.
+    /// When a rule that ships with the program is unsound.
     pub fn new(options: DetectorOptions) -> Result<Self, Error> {
-        let DetectorOptions { secret_key, limits } = options;
-        let secrets = SecretDetector::new(secret_key)?;
-        let malware = MalwareDetector::new()?;
+        let DetectorOptions { secret_key, limits, rules } = options;
+        let (secrets, mut problems) = SecretDetector::with_rules(secret_key, &rules.of(RuleKind::Secrets))?;
+        let (malware, more) = MalwareDetector::with_rules(&rules.of(RuleKind::Malware))?;
+        problems.extend(more);
         let version_of = |detector| {
             let (code, rules) = match detector {
                 Detector::Files => (FILES_CODE, String::new()),
@@ -58,7 +78,37 @@ impl Detectors {
             (detector, DetectorVersion { detector, fingerprint })
         };
         let versions = Detector::ALL.into_iter().map(version_of).collect();
-        Ok(Self { limits, secrets, malware, versions })
+        Ok(Self { limits, secrets, malware, versions, revision: rules.revision, problems })
+    }
+
+    /// The revision of the installation's rules that these are made from; 0 when it has none.
+    pub const fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// Every rule that looks for something in bytes, by kind and id.
+    pub fn catalogue(&self) -> Vec<CataloguedRule> {
+        let secrets = self.secrets.rules().iter().map(|rule| CataloguedRule {
+            kind: RuleKind::Secrets,
+            id: rule.id().to_owned(),
+            title: rule.title().to_owned(),
+            severity: rule.severity(),
+        });
+        let malware = self.malware.signatures().map(|signature| CataloguedRule {
+            kind: RuleKind::Malware,
+            id: signature.id.clone(),
+            title: signature.title.clone(),
+            severity: signature.severity,
+        });
+        let mut all: Vec<CataloguedRule> = secrets.chain(malware).collect();
+        all.sort();
+        all.dedup();
+        all
+    }
+
+    /// Documents and rules of the installation that were left out, and why.
+    pub fn problems(&self) -> &[RuleProblem] {
+        &self.problems
     }
 
     /// The state of every detector, in the order of [`Detector::ALL`].
@@ -95,4 +145,46 @@ fn fingerprint(parts: &[&str]) -> String {
     let mut hex = model::Digest::from_bytes(hasher.finalize().into()).hex();
     hex.truncate(16);
     hex
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::extraction::RuleDocument;
+
+    fn detectors(rules: ExtractionRules) -> Detectors {
+        Detectors::new(DetectorOptions { secret_key: [1; 32], limits: Limits::default(), rules }).unwrap()
+    }
+
+    fn document(kind: RuleKind, text: &str) -> ExtractionRules {
+        ExtractionRules {
+            revision: 3,
+            documents: vec![RuleDocument { kind, name: "own".to_owned(), text: text.to_owned() }],
+        }
+    }
+
+    #[test]
+    fn own_rules_change_the_version_of_their_detector_alone() {
+        let plain = detectors(ExtractionRules::default());
+        let check = |rules: ExtractionRules, expect: &[Detector]| {
+            let own = detectors(rules);
+            let differs = |d: &Detector| own.version(*d) != plain.version(*d);
+            let changed: Vec<Detector> = Detector::ALL.into_iter().filter(differs).collect();
+            assert_eq!(changed, expect, "{:?}", own.problems());
+        };
+        check(ExtractionRules { revision: 9, documents: Vec::new() }, &[]);
+        check(document(RuleKind::Malware, "rule mine { condition: false }"), &[Detector::Malware]);
+        let secret = "[[rule]]\nid = \"mine\"\ntitle = \"Mine\"\nseverity = \"high\"\nkeywords = [\"mine_\"]\n\
+             pattern = '(?<value>mine_[0-9]{8})'\nreference = \"x\"\nexamples = [[\"mine_12345678\"]]\ncounter_examples = [[\"mine_\"]]\n";
+        check(document(RuleKind::Secrets, secret), &[Detector::Secrets]);
+    }
+
+    #[test]
+    fn a_broken_document_is_named_and_the_rest_counts() {
+        let own = detectors(document(RuleKind::Malware, "rule mine { condition: nonsense }"));
+        let [problem] = own.problems() else { panic!("{:?}", own.problems()) };
+        assert_eq!((problem.kind, problem.document.as_str()), (RuleKind::Malware, "own"));
+        assert!(problem.what.contains("nonsense"), "{problem}");
+        assert_eq!(own.revision(), 3);
+    }
 }

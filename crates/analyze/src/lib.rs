@@ -23,7 +23,7 @@ mod tar;
 mod zip_directory;
 
 pub use analyzer::{Analyzer, FileEntry, FileForm, FileView, Unread, Want};
-pub use detectors::{DetectorOptions, Detectors};
+pub use detectors::{CataloguedRule, DetectorOptions, Detectors};
 pub use error::{Error, ErrorKind};
 pub use limits::Limits;
 pub use memory::{HELD_BYTES_MAX, LAYER_BYTES, MemoryBudget, Room};

@@ -60,6 +60,9 @@ pub(crate) struct ScanArguments {
     /// Judge with the policies of this file; ends with 2 when one says no.
     #[arg(long, value_name = "FILE")]
     pub(crate) policy: Option<PathBuf>,
+    /// Secret rules and allow lists of your own, in our TOML form or gitleaks'; of a folder every .toml file. Repeatable.
+    #[arg(long, value_name = "FILE|DIR")]
+    pub(crate) secret_rules: Vec<PathBuf>,
     /// End with 2 for an affected vulnerability or any other finding at least this severe.
     #[arg(long, value_name = "SEVERITY")]
     pub(crate) fail_on: Option<Severity>,

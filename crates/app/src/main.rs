@@ -8,6 +8,7 @@ mod demo;
 mod exit;
 mod folders;
 mod progress;
+mod secret_rules;
 
 use arguments::{Arguments, Command};
 use clap::Parser;

@@ -6,14 +6,14 @@
 use crate::clock::{SharedClock, after};
 use crate::event::{Event, Events};
 use crate::intelligence::Library;
+use crate::rules::Toolbox;
 use crate::task::evaluate::{Cause, Evaluator};
-use crate::task::scan::{Reading, memory_of_layers};
+use crate::task::scan::memory_of_layers;
 use crate::task::{plan, schedule};
 use crate::worker::{self, Identity, Workshop};
 use crate::workplace::Workplace;
 use crate::workplace::local::{Desk, Office, discovery_reader, reader_key};
 use crate::{Error, ErrorKind, Result};
-use analyze::{DetectorOptions, Detectors};
 use model::id::kind;
 use model::job::JobWork;
 use model::ports::{Inspector, Spool};
@@ -61,8 +61,6 @@ pub struct Engine {
     pub office: Office,
     /// The intelligence in force.
     pub library: Library,
-    /// For agents and tests: rules of the server's own reader.
-    pub detectors: Arc<Detectors>,
     identity: Identity,
     causes: mpsc::UnboundedSender<Cause>,
     schedule_wanted: Arc<Notify>,
@@ -87,14 +85,14 @@ impl Engine {
     pub async fn start(options: EngineOptions) -> Result<Arc<Self>> {
         let library = Library::open(&options.intelligence)?;
         let key = reader_key(&options.secret_key, &Reader::Server);
-        let detectors = Arc::new(
-            Detectors::new(DetectorOptions { secret_key: key, limits: analyze::Limits::default() })
-                .map_err(crate::error::from_analyze)?,
-        );
+        let tools = Toolbox::new(key, options.store.extraction_rules().await?)?;
+        for problem in tools.current().problems() {
+            tracing::warn!("a rule of the installation is left out: {problem}");
+        }
         let office = Office {
             store: options.store,
             clock: options.clock,
-            detectors: Arc::clone(&detectors),
+            tools: tools.clone(),
             secret_key: options.secret_key,
             events: Events::default(),
             jobs_changed: Arc::new(Notify::new()),
@@ -105,7 +103,6 @@ impl Engine {
         let engine = Arc::new(Self {
             office: office.clone(),
             library: library.clone(),
-            detectors: Arc::clone(&detectors),
             identity: Identity { user_agent: options.user_agent.clone(), deny_private: options.deny_private },
             causes,
             schedule_wanted: Arc::new(Notify::new()),
@@ -117,7 +114,11 @@ impl Engine {
         desk.start_anew().await?;
         let shop = Workshop {
             place: Arc::new(desk),
-            reading: Reading { detectors, spool: options.spool, inspector: options.inspector, layers_at_once, memory },
+            tools,
+            spool: options.spool,
+            inspector: options.inspector,
+            layers_at_once,
+            memory,
             clock: Arc::clone(&office.clock),
             user_agent: options.user_agent,
             deny_private: options.deny_private,
@@ -153,6 +154,24 @@ impl Engine {
     pub fn evaluate_because(&self, cause: Cause) {
         // The receiver lives as long as the engine; after a stop nobody evaluates.
         let _ = self.causes.send(cause);
+    }
+
+    /// Policies, exceptions or [`model::tuning::Tuning`] were edited: the store has the cause, and everything is judged
+    /// again soon.
+    pub fn intent_changed(&self) {
+        self.office.evaluation_wanted.notify_one();
+    }
+
+    /// The stored extraction rules were edited: they are in force for everything that is read from now on, and images
+    /// that were read with others are read again, by the detectors whose rules changed alone.
+    ///
+    /// # Errors
+    /// When the store fails, or a rule that ships cannot be compiled.
+    pub async fn extraction_changed(&self) -> Result<()> {
+        self.office.tools.adopt(self.office.store.extraction_rules().await?).await?;
+        self.office.plan_wanted.notify_one();
+        self.office.evaluation_wanted.notify_one();
+        Ok(())
     }
 
     /// A registry was added or edited: looks at schedules and at what is to be done at once.
@@ -198,6 +217,7 @@ impl Engine {
         let filter = store::types::JobFilter { registry: None, live: true };
         let jobs = store.jobs(&Scope::All, &filter, &store::types::Page::first(1)).await?;
         let open = jobs.is_empty()
+            && store.causes().await?.is_empty()
             && store.packages_to_match(1).await?.is_empty()
             && store.repositories_to_judge(1).await?.is_empty();
         if !open {
@@ -218,8 +238,11 @@ async fn plan_loop(office: Office, stop: CancellationToken) {
             tracing::error!("planning failed: {error}");
             tokio::time::sleep(RECOVER).await;
         }
+        let now = office.clock.now();
+        let next = office.store.next_retry(now).await.ok().flatten().unwrap_or(model::Timestamp::MAX);
         tokio::select! {
             () = office.plan_wanted.notified() => tokio::time::sleep(DEBOUNCE).await,
+            () = office.clock.wait_until(next) => {}
             () = tokio::time::sleep(Duration::from_secs(60)) => {}
             () = stop.cancelled() => return,
         }
@@ -276,6 +299,12 @@ async fn evaluation_round(evaluator: &Evaluator, asked: &mut Vec<Cause>) -> Resu
     if let Some(generation) = refresh(evaluator).await? {
         evaluator.office.events.send(Event::Intelligence { generation });
         evaluator.reevaluate(&Cause::Intelligence(generation)).await?;
+    }
+    let causes = evaluator.office.store.causes().await?;
+    if let Some((last, _)) = causes.last() {
+        let texts: Vec<&str> = causes.iter().map(|(_, text)| text.as_str()).collect();
+        evaluator.reevaluate(&Cause::Intent(texts.join("; "))).await?;
+        evaluator.office.store.causes_judged(*last).await?;
     }
     while let Some(cause) = asked.first().cloned() {
         evaluator.reevaluate(&cause).await?;

@@ -11,7 +11,7 @@ use model::layer::Layer;
 use model::{
     Detector, DetectorVersion, Digest, Finding, Gap, ImageInventory, LayerInventory, Match, PackageKey, Timestamp,
 };
-use policy::{ImageFacts, Scanners, Show};
+use policy::{CompiledTuning, ImageFacts, Place, Scanners, Show};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -200,12 +200,23 @@ pub fn judge(
     }
     let bad_hashes = if scanners.malware { bad_hashes(inventory, intelligence)? } else { BTreeMap::new() };
     let covered = covered(inventory, intelligence);
-    let facts = ImageFacts { inventory, matches: &matches, bad_hashes: &bad_hashes, covered: &covered, scanners, now };
+    let tuning = CompiledTuning::default();
+    let facts = ImageFacts {
+        inventory,
+        matches: &matches,
+        bad_hashes: &bad_hashes,
+        covered: &covered,
+        scanners,
+        now,
+        tuning: &tuning,
+        place: Place::default(),
+    };
     let findings = policy::findings(&facts, show);
     let mut gaps = inventory.gaps.clone();
     if scanners.vulnerabilities {
         gaps.extend(intelligence.gaps(&inventory.packages, inventory.os.as_ref(), now));
     }
+    gaps.extend(policy::gaps(&facts));
     gaps.sort();
     gaps.dedup();
     Ok(Judged { findings, gaps })

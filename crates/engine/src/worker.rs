@@ -4,14 +4,16 @@
 //! because every write carries the lease.
 
 use crate::clock::{SharedClock, after};
+use crate::rules::Toolbox;
 use crate::selection::Selection;
 use crate::task::scan::{Reading, memory_of_layers};
 use crate::task::{discover, resolve, scan};
 use crate::workplace::{Assignment, SharedWorkplace, Workplace};
 use crate::{Error, ErrorKind, Result};
-use analyze::{DetectorOptions, Detectors};
+use analyze::MemoryBudget;
+use model::extraction::ExtractionRules;
 use model::job::{JobOutcome, JobWork, Lease};
-use model::ports::Spool;
+use model::ports::{Inspector, Spool};
 use model::registry::{Credentials, RegistryConfig, RegistryStatus};
 use rand::RngExt;
 use remote::connector::{Connector, connect};
@@ -20,7 +22,7 @@ use remote::{Endpoint, Limits};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 /// How long a lease lasts without a heartbeat.
@@ -37,8 +39,16 @@ const TAKE_WAIT: Duration = Duration::from_secs(20);
 pub struct Workshop {
     /// Where jobs come from and facts go to.
     pub place: SharedWorkplace,
-    /// What reading needs.
-    pub reading: Reading,
+    /// Compiled rules, as they are now.
+    pub tools: Toolbox,
+    /// Temporary files.
+    pub spool: Arc<dyn Spool>,
+    /// An engine outside the process, if one is configured.
+    pub inspector: Option<Arc<dyn Inspector>>,
+    /// Layers read at once, in the whole process.
+    pub layers_at_once: Arc<Semaphore>,
+    /// Memory for content that is held whole, in the whole process.
+    pub memory: Arc<MemoryBudget>,
     /// The clock.
     pub clock: SharedClock,
     /// `pratique/VERSION` or `pratique-agent/VERSION`.
@@ -49,6 +59,23 @@ pub struct Workshop {
     pub logins: Option<Arc<DockerConfig>>,
     /// Clients by registry, so that tokens and connections are shared between jobs.
     pub clients: Arc<Mutex<BTreeMap<String, Arc<dyn Connector>>>>,
+}
+
+impl Workshop {
+    /// What reading an image needs, with the rules that its job was given out with.
+    fn reading(&self, assignment: &Assignment) -> Result<Reading> {
+        let detectors = self.tools.current();
+        if detectors.versions() != assignment.versions {
+            return Err(Error::new(ErrorKind::Transient, "the rules were edited since the job was given out"));
+        }
+        Ok(Reading {
+            detectors,
+            spool: Arc::clone(&self.spool),
+            inspector: self.inspector.clone(),
+            layers_at_once: Arc::clone(&self.layers_at_once),
+            memory: Arc::clone(&self.memory),
+        })
+    }
 }
 
 /// What every worker of an agent shares. Rules are compiled once the server has sent the reader's key.
@@ -78,7 +105,7 @@ pub async fn start_agent(agent: &AgentWorkshop) {
 /// Works for a server until told to stop.
 pub async fn run_agent(agent: AgentWorkshop, stop: CancellationToken) {
     let mut idle = Backoff::default();
-    let mut shop: Option<([u8; 32], Workshop)> = None;
+    let mut shop: Option<Workshop> = None;
     while !stop.is_cancelled() {
         let taken = tokio::select! {
             taken = agent.place.take(TAKE_WAIT) => taken,
@@ -101,36 +128,17 @@ pub async fn run_agent(agent: AgentWorkshop, stop: CancellationToken) {
     }
 }
 
-async fn agent_job(
-    agent: &AgentWorkshop,
-    shop: &mut Option<([u8; 32], Workshop)>,
-    assignment: Assignment,
-) -> Result<()> {
-    let key = assignment.secret_key;
-    if shop.as_ref().is_none_or(|(known, _)| *known != key) {
-        let options = DetectorOptions { secret_key: key, limits: analyze::Limits::default() };
-        let detectors = Detectors::new(options).map_err(crate::error::from_analyze)?;
-        let (layers_at_once, memory) = memory_of_layers(agent.layers_at_once);
-        let reading = Reading {
-            detectors: Arc::new(detectors),
-            spool: Arc::clone(&agent.spool),
-            inspector: None,
-            layers_at_once,
-            memory,
-        };
-        let made = Workshop {
-            place: Arc::clone(&agent.place),
-            reading,
-            clock: Arc::clone(&agent.clock),
-            user_agent: agent.user_agent.clone(),
-            deny_private: false,
-            logins: agent.logins.clone(),
-            clients: Arc::default(),
-        };
-        *shop = Some((key, made));
+async fn agent_job(agent: &AgentWorkshop, shop: &mut Option<Workshop>, assignment: Assignment) -> Result<()> {
+    let shop = match shop {
+        Some(shop) if *shop.tools.secret_key() == assignment.secret_key => shop,
+        other => other.insert(agent_shop(agent, assignment.secret_key)?),
+    };
+    let is_current = |tools: &Toolbox| assignment.versions == tools.current().versions();
+    if assignment.image.is_some() && !is_current(&shop.tools) {
+        // The rules were edited since they were last fetched.
+        shop.tools.adopt(agent.place.extraction_rules().await?).await?;
     }
-    let Some((_, shop)) = shop else { return Ok(()) };
-    if assignment.image.is_some() && assignment.versions != shop.reading.detectors.versions() {
+    if assignment.image.is_some() && !is_current(&shop.tools) {
         let error =
             "this agent's detectors are not of the server's version: install the same version on both".to_owned();
         let outcome = JobOutcome::Retry { after: after(shop.clock.now(), Duration::from_secs(300)), error };
@@ -138,6 +146,24 @@ async fn agent_job(
     }
     do_one(shop, assignment).await;
     Ok(())
+}
+
+/// A workshop for the reader with this key. The server's own rules are fetched when the first job asks for them.
+fn agent_shop(agent: &AgentWorkshop, secret_key: [u8; 32]) -> Result<Workshop> {
+    let (layers_at_once, memory) = memory_of_layers(agent.layers_at_once);
+    Ok(Workshop {
+        place: Arc::clone(&agent.place),
+        tools: Toolbox::new(secret_key, ExtractionRules::default())?,
+        spool: Arc::clone(&agent.spool),
+        inspector: None,
+        layers_at_once,
+        memory,
+        clock: Arc::clone(&agent.clock),
+        user_agent: agent.user_agent.clone(),
+        deny_private: false,
+        logins: agent.logins.clone(),
+        clients: Arc::default(),
+    })
 }
 
 /// Works until told to stop. A job under way is finished first.
@@ -210,7 +236,8 @@ async fn perform(shop: &Workshop, assignment: &Assignment) -> Result<()> {
             shop.place.record_manifest(&assignment.lease, repository, &documents).await
         }
         JobWork::Scan { .. } => {
-            scan::run(&*shop.place, assignment, connector.client(), &shop.reading, &shop.clock).await
+            let reading = shop.reading(assignment)?;
+            scan::run(&*shop.place, assignment, connector.client(), &reading, &shop.clock).await
         }
     }
 }

@@ -44,6 +44,8 @@ pub enum GapReason {
     NotYetRead,
     /// No advisories are loaded for this ecosystem and release.
     NoAdvisories,
+    /// It is not known when the support of this release ends.
+    NoEndOfLife,
     /// A feed is older than its maximum age.
     StaleFeed,
     /// A version could not be compared.
@@ -67,6 +69,7 @@ impl GapReason {
             Self::Unsupported => "unsupported",
             Self::NotYetRead => "not-yet-read",
             Self::NoAdvisories => "no-advisories",
+            Self::NoEndOfLife => "no-end-of-life",
             Self::StaleFeed => "stale-feed",
             Self::UndecidedVersion => "undecided-version",
             Self::OutOfSpace => "out-of-space",

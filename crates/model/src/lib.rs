@@ -5,7 +5,7 @@
 //! Three kinds of data live apart (DESIGN: bytes are read once, judgement is recomputed):
 //! * facts about bytes: [`layer`], [`package`], [`observation`], [`gap`], [`inventory`];
 //! * knowledge of the world: [`advisory`];
-//! * intent: [`policy`], [`exception`];
+//! * intent: [`policy`], [`exception`], [`extraction`], [`tuning`];
 //!
 //! and what is recomputed from them: [`finding`] and [`issue`].
 
@@ -16,6 +16,7 @@ pub mod discovery;
 pub mod ecosystem;
 pub mod evidence;
 pub mod exception;
+pub mod extraction;
 pub mod finding;
 pub mod gap;
 pub mod id;
@@ -34,6 +35,7 @@ pub mod reference;
 pub mod registry;
 pub mod scope;
 pub mod severity;
+pub mod tuning;
 
 pub use advisory::{Match, Verdict};
 pub use detector::{Detector, DetectorVersion};

@@ -3,8 +3,9 @@
 //! The standards are data: `rules/compliance/*.toml`. Not here: scores over many images. Invariant: a control only
 //! passes when everything that could fail it was looked at; "could not look" is never "passed".
 
-use crate::finding::{EVIDENCE_MAX, ImageFacts, Scanners, ran};
+use crate::finding::{Assessment, EVIDENCE_MAX, ImageFacts, Scanners, ran};
 use crate::gate::count;
+use crate::tuning::Dismissed;
 use model::{Detector, Evidence, Finding, FindingKind, FindingStatus, ImageInventory, Severity};
 use serde::{Deserialize, Serialize};
 use std::sync::LazyLock;
@@ -142,18 +143,27 @@ pub fn compliance(facts: &ImageFacts<'_>, findings: &[Finding]) -> Vec<ControlRe
     out
 }
 
-/// Adds a finding for every control that fails because of the findings so far.
-pub(crate) fn add(facts: &ImageFacts<'_>, findings: &mut Vec<Finding>) {
+/// Adds a finding for every control that fails because of the findings so far. One that would fail but for what was
+/// dismissed is dismissed for the same reason.
+pub(crate) fn add(facts: &ImageFacts<'_>, out: &mut Assessment) {
     let mut failed = Vec::new();
+    let mut dismissed = Vec::new();
     for standard in standards() {
         for control in &standard.controls {
-            let (result, causes) = result(facts, standard, control, findings);
+            let (result, causes) = result(facts, standard, control, &out.findings);
             if result.state == ControlState::Failed {
                 failed.push(finding(standard, &result, &causes));
+                continue;
+            }
+            let fails = |d: &&Dismissed| control.fails_on.iter().any(|s| s.selects(&d.finding));
+            if let Some(first) = out.dismissed.iter().find(fails) {
+                let finding = finding(standard, &result, &[&first.finding]);
+                dismissed.push(Dismissed { finding, by: first.by, why: first.why.clone() });
             }
         }
     }
-    findings.extend(failed);
+    out.findings.extend(failed);
+    out.dismissed.extend(dismissed);
 }
 
 fn result<'f>(
@@ -188,6 +198,10 @@ fn failed_because(named: &[(FindingKind, String)], number: usize) -> String {
 fn obstacle(facts: &ImageFacts<'_>, control: &Control) -> Option<String> {
     if let Some(reason) = &control.cannot_pass {
         return Some(reason.clone());
+    }
+    let off = control.fails_on.iter().flat_map(|s| &s.rules).find(|rule| !facts.tuning.is_enabled(rule));
+    if let Some(rule) = off {
+        return Some(format!("the check {rule} is switched off"));
     }
     control
         .needs

@@ -77,6 +77,7 @@ fn by_policies(input: &GateInput<'_>, policies: &PolicySet, out: &mut GateResult
         tags: input.tags.to_vec(),
         diff_ids: input.diff_ids.to_vec(),
         findings: Arc::from(input.findings),
+        dismissed: Arc::default(),
         next_boundary: None,
     }];
     let judged = judge(&RepositoryFacts {

@@ -3,7 +3,7 @@
 //! Not here: storing it. Invariant: applying the result and asking again gives only [`Transition::Keep`]; a decision
 //! of a person is never undone; an issue is only called fixed when the images that showed it were looked at again.
 
-use crate::Judged;
+use crate::{Dismissal, Judged};
 use model::issue::{IssueState, Resolution, Transition};
 use model::policy::PolicySet;
 use model::{Issue, IssueKey};
@@ -56,6 +56,7 @@ fn ended(issue: &Issue, judged: &Judged, gone: Gone<'_>) -> Option<Transition> {
     let key = &issue.desired.key;
     let in_force = gone.policies.policies.iter().any(|p| p.enabled && p.id == key.policy);
     let still_shown = judged.shown.contains(&(key.subject.clone(), key.rule.clone()));
+    let dismissed = judged.dismissed.get(&(key.subject.clone(), key.rule.clone()));
     let looked_again = !gone.unread || issue.desired.digests.iter().all(|d| judged.images.contains(d));
     let resolution = if judged.excepted.contains(key) {
         Resolution::Excepted
@@ -65,10 +66,16 @@ fn ended(issue: &Issue, judged: &Judged, gone: Gone<'_>) -> Option<Transition> {
         Resolution::ImageGone
     } else if still_shown {
         Resolution::PolicyChanged
-    } else if looked_again {
-        Resolution::Fixed
-    } else {
+    } else if !looked_again {
         return None;
+    } else {
+        match dismissed {
+            Some(Dismissal::Allowed) => Resolution::Excepted,
+            Some(Dismissal::SwitchedOff | Dismissal::BelowConfidence | Dismissal::NoSecret) => {
+                Resolution::PolicyChanged
+            }
+            None => Resolution::Fixed,
+        }
     };
     Some(Transition::Resolve(issue.id, resolution))
 }

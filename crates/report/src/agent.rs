@@ -9,6 +9,7 @@
 //! body is read in one pass.
 
 use model::discovery::{KnownTag, ResolvedImage, SeenTag, TagDelta};
+use model::extraction::ExtractionRules;
 use model::job::{BlobClaim, JobOutcome, Lease};
 use model::registry::{Credentials, RegistryConfig, RegistryStatus, ScanMode};
 use model::{DetectorVersion, Digest, Gap, LayerInventory};
@@ -57,6 +58,8 @@ pub enum AgentRequest {
         /// Milliseconds to wait.
         wait_ms: u32,
     },
+    /// What do I look for besides the rules that ship? Answer: `ExtractionRules`.
+    ExtractionRules,
     /// Extend my lease. Answer: `Lease`.
     Heartbeat {
         /// The lease.
@@ -157,6 +160,8 @@ pub enum AgentRequest {
 pub enum AgentResponse {
     /// Work, or nothing to do for now.
     Assignment(Option<Box<Assignment>>),
+    /// The installation's own rules.
+    ExtractionRules(Box<ExtractionRules>),
     /// The lease, extended.
     Lease(Lease),
     /// Known tags.
@@ -198,6 +203,9 @@ pub struct Assignment {
     pub versions: Vec<DetectorVersion>,
     /// Key of the fingerprints of secrets: 64 hexadecimal digits.
     pub secret_key_hex: String,
+    /// The revision of the installation's own rules that those versions are made from.
+    #[serde(default)]
+    pub rules_revision: u64,
 }
 
 /// The documents behind one digest: index, manifests, configurations, each in base64.

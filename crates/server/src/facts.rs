@@ -5,10 +5,10 @@
 
 use crate::problem::{Answer, Problem};
 use crate::state::Shared;
-use engine::task::evaluate::bad_hashes;
-use intel::Intelligence;
-use model::{Digest, Finding, Gap, GapReason, ImageInventory, Match, PackageKey, Reader, Scope, Timestamp};
-use policy::{ControlResult, Scanners, Show};
+use engine::rules::Wanted;
+use engine::task::evaluate::{Bench, bad_hashes};
+use model::{Digest, Finding, Gap, GapReason, ImageInventory, Match, PackageKey, Reader, Scope};
+use policy::{CompiledTuning, ControlResult, Place, Scanners, Show};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use store::types::{ImageView, StoredInventory, trusted_readers};
@@ -54,8 +54,17 @@ pub(crate) async fn of_view(state: &Shared, view: ImageView, readers: &[Reader],
     let matches: BTreeMap<PackageKey, Arc<[Match]>> = state.store().matches(&keys).await?.into_iter().collect();
     let loaded = state.engine.library.current();
     let now = state.now();
+    let tuning = CompiledTuning::new(&state.store().tuning().await?);
+    let wanted = Wanted::of(&state.engine.office.tools.current());
+    let outlook = outlook(state, &view).await?;
+    let digest = view.digest;
+    let repositories = repositories(&view);
+    let mut stored = stored;
     let (stored, judged) = tokio::task::spawn_blocking(move || {
-        let judged = judge(&stored.inventory, &matches, &loaded.intelligence, now, show);
+        wanted.note_old_facts(&mut stored.inventory, &outlook);
+        let place = Place { digest: Some(digest), repositories: &repositories };
+        let bench = Bench { intelligence: &loaded.intelligence, tuning: &tuning, place, now };
+        let judged = judge(&stored.inventory, &matches, &bench, show);
         (stored, judged)
     })
     .await?;
@@ -78,10 +87,10 @@ pub(crate) async fn readers(state: &Shared, view: &ImageView) -> Answer<Vec<Read
 fn judge(
     inventory: &ImageInventory,
     matches: &BTreeMap<PackageKey, Arc<[Match]>>,
-    intelligence: &Intelligence,
-    now: Timestamp,
+    bench: &Bench<'_>,
     show: Show,
 ) -> Answer<Judged> {
+    let Bench { intelligence, tuning, place, now } = *bench;
     let bad_hashes = bad_hashes(inventory, intelligence)?;
     let needed: BTreeSet<_> = inventory.packages.iter().filter_map(|package| package.key.ecosystem()).collect();
     let covered = needed.into_iter().filter(|release| intelligence.covers(release)).collect();
@@ -92,14 +101,48 @@ fn judge(
         covered: &covered,
         scanners: Scanners::ALL,
         now,
+        tuning,
+        place,
     };
     let findings = policy::findings(&facts, show);
     let controls = policy::compliance(&facts, &findings);
     let mut gaps = inventory.gaps.clone();
     gaps.extend(intelligence.gaps(&inventory.packages, inventory.os.as_ref(), now));
+    gaps.extend(policy::gaps(&facts));
     gaps.sort();
     gaps.dedup();
     Ok(Judged { findings, controls, gaps })
+}
+
+/// `registry/repository` of every place that shows an image, sorted.
+fn repositories(view: &ImageView) -> Vec<String> {
+    let places: BTreeSet<String> =
+        view.references.iter().map(|at| format!("{}/{}", at.registry_name, at.repository)).collect();
+    places.into_iter().collect()
+}
+
+/// What becomes of facts that are of older rules than those in force.
+async fn outlook(state: &Shared, view: &ImageView) -> Answer<String> {
+    use model::job::ImageState;
+    if view.references.is_empty() {
+        return Ok("no registry shows the image any more, so it cannot be read again".to_owned());
+    }
+    let registries = state.store().registries(&Scope::All).await?;
+    let found_in = |id| view.references.iter().any(|reference| reference.registry == id);
+    if !registries.iter().any(|registry| found_in(registry.id) && registry.config.enabled) {
+        return Ok("every registry that shows the image is disabled, so it is not read again".to_owned());
+    }
+    let because = view.reason.as_deref().map_or_else(String::new, |reason| format!(" ({reason})"));
+    Ok(match (view.state, view.retry_at) {
+        (ImageState::Scanning, _) => "it is being read now".to_owned(),
+        (ImageState::Failed | ImageState::Partial, Some(at)) => {
+            format!("try {} failed{because}, the next one is at {at}", view.tries)
+        }
+        (ImageState::Failed | ImageState::Partial, None) => {
+            format!("try {} failed{because}, and it is not tried again by itself", view.tries)
+        }
+        (ImageState::Pending | ImageState::Scanned, _) => "its layers are queued to be read again".to_owned(),
+    })
 }
 
 /// An image that was not read is one large gap.

@@ -8,6 +8,18 @@ pub(crate) const BODY_BYTES_MAX: usize = 1 << 20;
 /// Body of a policy document, in bytes.
 pub(crate) const POLICY_BYTES_MAX: usize = 8 << 20;
 
+/// Body of the installation's own rules, in bytes: a large public set of YARA rules, with room for JSON's escapes.
+pub(crate) const RULES_BYTES_MAX: usize = 48 << 20;
+
+/// Texts of all documents of rules together, in bytes. Agents fetch them in one answer.
+pub(crate) const RULES_TEXT_BYTES_MAX: usize = 24 << 20;
+
+/// Documents of rules.
+pub(crate) const RULE_DOCUMENTS_MAX: usize = 10_000;
+
+/// The longest name of a document of rules, in characters.
+pub(crate) const RULE_NAME_CHARS_MAX: usize = 200;
+
 /// Upload of intelligence, in bytes. It goes to a temporary file, not to memory.
 pub(crate) const IMPORT_BYTES_MAX: u64 = 2 << 30;
 

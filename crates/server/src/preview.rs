@@ -5,7 +5,6 @@
 use crate::problem::{Answer, Problem};
 use crate::state::Shared;
 use engine::selection::{Selection, TagSighting};
-use engine::workplace::local::wanted_versions;
 use model::layer::ImageConfig;
 use model::registry::{Registry, ScanMode};
 use model::{Digest, Timestamp};
@@ -205,7 +204,7 @@ impl Look<'_> {
 
     /// Layers whose facts are stored would not be pulled again.
     async fn weigh(&mut self) -> Answer<()> {
-        let versions = wanted_versions(&self.state.engine.detectors);
+        let versions = self.state.engine.office.tools.current().versions();
         let readers = trusted_readers(&self.registry.config);
         for (layer, bytes) in std::mem::take(&mut self.layers) {
             if self.state.store().facts(&layer, &readers, &versions).await?.is_none() {

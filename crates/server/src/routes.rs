@@ -3,9 +3,13 @@
 //!
 //! Invariant: a route of the API, or a page, cannot be added without saying which role it needs.
 
-use crate::api::{agents, events, images, intelligence, intents, issues, openapi, operations, registries, tokens};
+use crate::api::{
+    agents, events, images, intelligence, intents, issues, openapi, operations, registries, rules, tokens,
+};
 use crate::auth::guard;
-use crate::limits::{AGENT_TIMEOUT, BODY_BYTES_MAX, IMPORT_TIMEOUT, POLICY_BYTES_MAX, PROBE_TIMEOUT, REQUEST_TIMEOUT};
+use crate::limits::{
+    AGENT_TIMEOUT, BODY_BYTES_MAX, IMPORT_TIMEOUT, POLICY_BYTES_MAX, PROBE_TIMEOUT, REQUEST_TIMEOUT, RULES_BYTES_MAX,
+};
 use crate::page;
 use crate::problem::Problem;
 use crate::respond::{dress, limit_time};
@@ -48,6 +52,8 @@ const ORDINARY: Budget = Budget { body_bytes_max: BODY_BYTES_MAX, time_max: Some
 const PROBE: Budget = Budget { body_bytes_max: BODY_BYTES_MAX, time_max: Some(PROBE_TIMEOUT) };
 /// Brings a policy document.
 const POLICY: Budget = Budget { body_bytes_max: POLICY_BYTES_MAX, time_max: Some(REQUEST_TIMEOUT) };
+/// Brings the installation's own rules, which are compiled before they are stored.
+const RULES: Budget = Budget { body_bytes_max: RULES_BYTES_MAX, time_max: Some(PROBE_TIMEOUT) };
 /// Uploads intelligence: counts its bytes itself.
 const IMPORT: Budget = Budget { body_bytes_max: 0, time_max: Some(IMPORT_TIMEOUT) };
 /// Downloads intelligence.
@@ -147,6 +153,11 @@ fn api(table: &mut Table) {
     table.add(("PATCH", "/api/v1/issues/{id}"), work, ORDINARY, issues::edit);
     table.add(("GET", "/api/v1/policies"), look, ORDINARY, intents::policies);
     table.add(("PUT", "/api/v1/policies"), rule, POLICY, intents::put_policies);
+    table.add(("GET", "/api/v1/rules"), look, ORDINARY, rules::list);
+    table.add(("GET", "/api/v1/rules/extraction"), look, ORDINARY, rules::extraction);
+    table.add(("PUT", "/api/v1/rules/extraction"), rule, RULES, rules::put_extraction);
+    table.add(("GET", "/api/v1/rules/tuning"), look, ORDINARY, rules::tuning);
+    table.add(("PUT", "/api/v1/rules/tuning"), rule, POLICY, rules::put_tuning);
     table.add(("GET", "/api/v1/exceptions"), look, ORDINARY, intents::exceptions);
     table.add(("POST", "/api/v1/exceptions"), rule, ORDINARY, intents::add_exception);
     table.add(("DELETE", "/api/v1/exceptions/{id}"), rule, ORDINARY, intents::delete_exception);
@@ -204,6 +215,14 @@ fn pages(table: &mut Table) {
     table.add(("GET", "/compliance"), look, PROBE, page::compliance::show);
     table.add(("GET", "/policies"), look, ORDINARY, page::policies::show);
     table.add(("POST", "/policies"), rule, POLICY, page::policies::save);
+    table.add(("GET", "/rules"), look, ORDINARY, page::rules::show);
+    table.add(("POST", "/rules/tuning"), rule, POLICY, page::rules::save);
+    table.add(("POST", "/rules/set"), rule, ORDINARY, page::rules::set);
+    table.add(("POST", "/rules/allow"), rule, ORDINARY, page::rules::allow);
+    table.add(("POST", "/rules/allow/delete"), rule, ORDINARY, page::rules::disallow);
+    table.add(("GET", "/rules/documents"), look, ORDINARY, page::rule_documents::show);
+    table.add(("POST", "/rules/documents"), rule, RULES, page::rule_documents::save);
+    table.add(("POST", "/rules/documents/delete"), rule, RULES, page::rule_documents::delete);
     table.add(("POST", "/exceptions"), rule, ORDINARY, page::exceptions::add);
     table.add(("POST", "/exceptions/{id}/delete"), rule, ORDINARY, page::exceptions::delete);
     table.add(("GET", "/exceptions"), look, ORDINARY, page::exceptions::show);

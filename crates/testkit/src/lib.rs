@@ -6,6 +6,7 @@
 //! Invariants: everything listens on loopback only, on a free port, and ends when its value is dropped; what is
 //! built twice from the same parts has the same bytes.
 
+pub mod corpus;
 pub mod data;
 pub mod debian;
 pub mod fault;

@@ -6,7 +6,7 @@
 use crate::{Error, ErrorKind};
 use aho_corasick::AhoCorasick;
 use serde::Deserialize;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Longer values hold any short word by chance, so words are not looked for.
 const WORDS_VALUE_BYTES_MAX: usize = 200;
@@ -26,7 +26,7 @@ struct AllowFile {
 #[serde(deny_unknown_fields)]
 struct AllowedValue {
     parts: Vec<String>,
-    #[expect(dead_code, reason = "read by people: why the value is no secret")]
+    /// Why it is no secret.
     reason: String,
 }
 
@@ -48,7 +48,7 @@ struct Words {
 /// The compiled lists.
 #[derive(Debug)]
 pub(super) struct AllowList {
-    values: BTreeSet<Vec<u8>>,
+    values: BTreeMap<Vec<u8>, String>,
     placeholder: AhoCorasick,
     doubtful: AhoCorasick,
     generic: AhoCorasick,
@@ -71,7 +71,7 @@ impl AllowList {
                 .map_err(|e| Error::because(ErrorKind::Malformed, "the list of known non-secrets does not compile", e))
         };
         Ok(Self {
-            values: file.value.iter().map(|v| v.parts.concat().into_bytes()).collect(),
+            values: file.value.into_iter().map(|v| (v.parts.concat().into_bytes(), v.reason)).collect(),
             placeholder: words(&file.words.placeholder)?,
             doubtful: words(&file.words.doubtful)?,
             generic: words(&file.words.generic)?,
@@ -80,10 +80,19 @@ impl AllowList {
         })
     }
 
-    /// Is it known that this value of any rule is no secret?
-    pub(super) fn dismisses(&self, value: &[u8]) -> bool {
-        self.values.contains(value)
-            || value.len() <= WORDS_VALUE_BYTES_MAX && (self.placeholder.is_match(value) || has_run(value))
+    /// Why this value of any rule is known to be no secret, for people.
+    pub(super) fn reason(&self, value: &[u8]) -> Option<String> {
+        if let Some(reason) = self.values.get(value) {
+            return Some(format!("a public value: {reason}"));
+        }
+        if value.len() > WORDS_VALUE_BYTES_MAX {
+            return None;
+        }
+        if let Some(word) = self.placeholder.find(value) {
+            let word = String::from_utf8_lossy(&value[word.range()]).to_ascii_lowercase();
+            return Some(format!("a placeholder: it holds {word:?}"));
+        }
+        has_run(value).then(|| format!("a placeholder: it holds {RUN_MIN} equal characters in a row"))
     }
 
     /// Does it look typed rather than drawn?
@@ -141,7 +150,7 @@ mod tests {
     fn known_values_are_dismissed() {
         let list = AllowList::parse(embedded::ALLOW).unwrap();
         let check = |value: &str, any: bool, generic: bool| {
-            assert_eq!(list.dismisses(value.as_bytes()), any, "{value}");
+            assert_eq!(list.reason(value.as_bytes()).is_some(), any, "{value}");
             assert_eq!(list.dismisses_generic(value.as_bytes()), generic, "{value}");
         };
         check(concat!("AKIAIOSFODNN7", "EXAMPLE"), true, false);

@@ -12,7 +12,10 @@ mod assigned;
 mod config;
 mod content;
 mod embedded;
+mod exceptions;
+mod gitleaks;
 mod judge;
+mod own;
 mod prefilter;
 mod rule;
 mod scan;
@@ -20,16 +23,22 @@ mod shape;
 mod surroundings;
 mod validate;
 
-pub use rule::{Example, PATTERN_BYTES_MAX, Rule, Source, WINDOW_BYTES_MAX};
-pub use scan::{ATTEMPTS_MIN, FINDINGS_PER_FILE_MAX, FINDINGS_PER_RULE_MAX, WINDOWS_OVER_FILE_MAX};
+pub use own::{OWN_DOCUMENT_BYTES_MAX, OWN_RULES_MAX};
+pub use rule::{Example, OWN_PATTERN_BYTES_MAX, PATTERN_BYTES_MAX, Rule, Source, WINDOW_BYTES_MAX};
+pub use scan::{
+    ATTEMPTS_MIN, DISMISSED_PER_FILE_MAX, FINDINGS_PER_FILE_MAX, FINDINGS_PER_RULE_MAX, WINDOWS_OVER_FILE_MAX,
+};
 
 use crate::Error;
 use allow::AllowList;
 use content::Content;
+use judge::Known;
 use model::evidence::Place;
+use model::extraction::{RuleDocument, RuleProblem};
 use model::layer::ImageConfig;
 use model::observation::{LayerObservation, ObservationKind, SecretFact};
 use model::{Detector, Gap, GapReason, LayerPath};
+use own::OwnRules;
 use scan::{Found, Scanner, Subject};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeSet;
@@ -37,7 +46,7 @@ use std::fmt;
 use surroundings::Surroundings;
 
 /// Changes when this module's code would find something else in the same bytes.
-const CODE_VERSION: &str = "secrets 1";
+const CODE_VERSION: &str = "secrets 2";
 
 /// The shortest file that can hold a secret, in bytes.
 const FILE_BYTES_MIN: u64 = 8;
@@ -61,10 +70,21 @@ impl SecretDetector {
     /// # Errors
     /// When the rules cannot be read: names the file or the rule.
     pub fn new(key: [u8; 32]) -> Result<Self, Error> {
+        Self::with_rules(key, &[]).map(|(detector, _)| detector)
+    }
+
+    /// The same, with the rules and allow lists of an installation as well: documents in our own TOML form or in
+    /// gitleaks'. What is wrong with a rule or a document of theirs leaves it out and is named.
+    ///
+    /// # Errors
+    /// When the rules that ship with the program cannot be read.
+    pub fn with_rules(key: [u8; 32], documents: &[RuleDocument]) -> Result<(Self, Vec<RuleProblem>), Error> {
         let mut rules = Vec::new();
         let mut hash = Sha256::new();
         hash.update(CODE_VERSION);
-        for limit in [FINDINGS_PER_RULE_MAX, FINDINGS_PER_FILE_MAX, ATTEMPTS_MIN, WINDOWS_OVER_FILE_MAX] {
+        for limit in
+            [FINDINGS_PER_RULE_MAX, FINDINGS_PER_FILE_MAX, DISMISSED_PER_FILE_MAX, ATTEMPTS_MIN, WINDOWS_OVER_FILE_MAX]
+        {
             hash.update(limit.to_le_bytes());
         }
         hash.update(embedded::ALLOW);
@@ -72,10 +92,17 @@ impl SecretDetector {
             hash.update(toml);
             rules.extend(rule::parse_rules(file, toml)?);
         }
+        for document in documents {
+            hash.update(&document.name);
+            hash.update(&document.text);
+        }
+        let OwnRules { rules: own, exceptions, disabled, problems } = OwnRules::read(documents, &rules);
+        rules.extend(own);
+        rules.retain(|rule| !disabled.iter().any(|id| id == rule.id()));
         let mut fingerprint = model::Digest::from_bytes(hash.finalize().into()).hex();
         fingerprint.truncate(32);
-        let scanner = Scanner::new(rules, AllowList::parse(embedded::ALLOW)?)?;
-        Ok(Self { key, scanner, fingerprint })
+        let scanner = Scanner::new(rules, Known { allow: AllowList::parse(embedded::ALLOW)?, exceptions })?;
+        Ok((Self { key, scanner, fingerprint }, problems))
     }
 
     /// Changes whenever the same bytes could give other facts. Not with the key: equal bytes then give the same
@@ -106,7 +133,7 @@ impl SecretDetector {
         let mut lines = Lines { text: &text, at: 0, line: 1 };
         let mut seen = BTreeSet::new();
         for found in findings.all {
-            let fact = self.fact(&found, &text);
+            let fact = self.fact(&found, &text, path.as_bytes());
             let line = (source == Source::Text).then(|| lines.of(found.value.start));
             if seen.insert((found.rule, fact.fingerprint.clone())) {
                 out.push(LayerObservation {
@@ -135,7 +162,7 @@ impl SecretDetector {
             let around = Surroundings::of_configuration();
             let subject = Subject { text: text.as_bytes(), source: Source::Configuration, around };
             for found in self.scanner.scan(&subject).all {
-                let fact = self.fact(&found, text.as_bytes());
+                let fact = self.fact(&found, text.as_bytes(), &[]);
                 // What stands in the environment stands in the history as well: the first place is enough.
                 if seen.insert((fact.rule.clone(), fact.fingerprint.clone())) {
                     out.push((fact, place.clone()));
@@ -145,9 +172,10 @@ impl SecretDetector {
         out
     }
 
-    fn fact(&self, found: &Found, text: &[u8]) -> SecretFact {
-        let rule = &self.rules()[found.rule];
-        let value = &text[found.value.clone()];
+    fn fact(&self, found: &Found, text: &[u8], path: &[u8]) -> SecretFact {
+        let rule = &self.scanner.rules()[found.rule];
+        // A rule that finds whole files has no value but the file's path.
+        let value = if found.value.is_empty() { path } else { &text[found.value.clone()] };
         let canonical = rule.validator().map_or(value.into(), |validator| validator.canonical(value));
         SecretFact {
             rule: rule.id().to_owned(),
@@ -155,7 +183,10 @@ impl SecretDetector {
             severity: rule.severity(),
             preview: shape::preview(&canonical),
             fingerprint: shape::fingerprint(&self.key, &canonical),
-            confidence: found.confidence,
+            confidence: found.judged.confidence,
+            shape: shape::shape(&canonical, !rule.generic() && rule.validator().is_none()),
+            reasons: found.judged.reasons,
+            dismissed: found.judged.dismissed.clone(),
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Not here: when a rule is tried ([`super::prefilter`]) and what is made of a match ([`super::judge`]).
 //! Invariant: a rule reads at most `before` bytes before its keyword and `after` bytes from it on, so a file
-//! of any length is searched in linear time.
+//! of any length is searched in linear time. A rule without keywords walks the whole text once, which is linear too.
 
 use crate::secrets::validate::Validator;
 use crate::{Error, ErrorKind};
@@ -12,9 +12,16 @@ use regex::bytes::{Regex, RegexBuilder};
 use serde::Deserialize;
 use std::ops::Range;
 use std::sync::OnceLock;
+use toml::Spanned;
 
 /// The most memory that one compiled pattern may take, in bytes: the cost budget of a rule.
 pub const PATTERN_BYTES_MAX: usize = 1 << 19;
+
+/// The most memory that one compiled pattern of an installation's rule may take, in bytes.
+pub const OWN_PATTERN_BYTES_MAX: usize = 8 << 20;
+
+/// The most memory that the lazily built automaton of one pattern may take, in bytes.
+const DFA_BYTES_MAX: usize = 2 << 20;
 
 /// The farthest that a rule may look from its keyword, in bytes.
 pub const WINDOW_BYTES_MAX: usize = 32 << 10;
@@ -68,10 +75,17 @@ impl Example {
     }
 }
 
+/// Ends of a word that a value of base64url ends with.
+const VALUE_END: &str = r"(?:[^A-Za-z0-9_-]|\z)";
+
+/// Between a name and its value: `=`, `:`, `=>`, a comma of a call, blanks, the `value` of a list of pairs.
+const ASSIGNS: &str =
+    r#"["'\])]{0,2}(?:[ \t]{0,8}(?:=>|:=|[=:,>])[ \t]{0,8}|[ \t]{1,8}|,?\s{1,40}["']?value["']?\s?[:=]\s?)["'`]?"#;
+
 /// The TOML form of one rule.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Form {
+pub(super) struct Form {
     id: String,
     title: String,
     severity: Severity,
@@ -81,7 +95,9 @@ struct Form {
     /// The most that is believed of a file that holds tests, examples or documentation.
     #[serde(default = "low")]
     in_samples: Confidence,
-    /// One of these stands in every match.
+    /// One of these stands in every match. Without any, the whole text is walked: only for rules that name their
+    /// files, and for rules of an installation.
+    #[serde(default)]
     keywords: Vec<String>,
     #[serde(default)]
     ignore_case: bool,
@@ -96,7 +112,15 @@ struct Form {
     offset: usize,
     #[serde(default = "default_after")]
     after: usize,
-    pattern: String,
+    /// What matches, with a group named `value`.
+    #[serde(default)]
+    pattern: Option<Spanned<String>>,
+    /// Instead of `pattern`: the names, in any case, that such a value is assigned to.
+    #[serde(default)]
+    assigned_to: Option<Spanned<String>>,
+    /// With `assigned_to`: the value.
+    #[serde(default)]
+    value: Option<String>,
     /// Nothing is found when one of these matches the assigned name and the match.
     #[serde(default)]
     unless: Vec<String>,
@@ -113,8 +137,11 @@ struct Form {
     /// A form that fits many things: yields to every other rule that claims the same bytes.
     #[serde(default)]
     generic: bool,
+    #[serde(default)]
     reference: String,
+    #[serde(default)]
     examples: Vec<Example>,
+    #[serde(default)]
     counter_examples: Vec<Example>,
 }
 
@@ -144,10 +171,32 @@ struct RuleFile {
     rule: Vec<Form>,
 }
 
+/// How far a rule looks.
+#[derive(Debug)]
+pub(super) enum Reach {
+    /// Around each of its keywords.
+    Keyword,
+    /// Over the whole text, where one of its keywords stands anywhere in it; over every text when it has none.
+    Whole,
+    /// Not at the text at all: the file's path is what is found.
+    Path,
+}
+
+/// What a rule of an installation adds to the form.
+#[derive(Debug, Default)]
+pub(super) struct Extras {
+    /// Only files whose path this matches are read.
+    pub path: Option<Regex>,
+    /// The number of the group that is the value; without it the first that took part in the match, or all of it.
+    pub group: Option<usize>,
+}
+
 /// One rule. Its patterns are compiled when one of its keywords is first hit: most runs need few of them.
 #[derive(Debug)]
 pub struct Rule {
     form: Form,
+    reach: Reach,
+    extras: Extras,
     patterns: OnceLock<Patterns>,
 }
 
@@ -169,47 +218,148 @@ pub(super) struct Match {
 /// Reads the rules of one TOML file; `file` names it in errors. Patterns are not compiled: see [`Rule::check`].
 ///
 /// # Errors
-/// When the file is not of the form, or a rule has no keywords or too large a window: names the rule.
+/// When the file is not of the form, or a rule has too large a window: names the rule.
 pub(super) fn parse_rules(file: &str, toml: &str) -> Result<Vec<Rule>, Error> {
     let parsed: RuleFile = toml::from_str(toml)
         .map_err(|e| Error::because(ErrorKind::Malformed, format!("secret rules {file} cannot be read"), e))?;
-    parsed.rule.into_iter().map(|form| Rule::new(file, form)).collect()
+    let named = |(id, why): (String, String)| refuse(file, &format!("{id}: {why}"));
+    parse_forms(parsed.rule).into_iter().map(|rule| rule.map_err(named)).collect()
+}
+
+/// Makes rules of forms; those that cannot be rules are named, with the reason.
+pub(super) fn parse_forms(forms: Vec<Form>) -> Vec<Result<Rule, (String, String)>> {
+    forms.into_iter().map(Rule::new).collect()
+}
+
+/// Compiles a pattern on bytes within a budget of memory, which is also a bound on the time it takes per byte.
+///
+/// # Errors
+/// When it is no regular expression, or needs more memory: says which.
+pub(super) fn compile(pattern: &str, bytes_max: usize) -> Result<Regex, String> {
+    RegexBuilder::new(pattern).unicode(false).size_limit(bytes_max).dfa_size_limit(DFA_BYTES_MAX).build().map_err(
+        |error| match error {
+            regex::Error::CompiledTooBig(_) => {
+                format!(
+                    "the pattern needs more than {bytes_max} bytes of memory once compiled; shorten its repetitions"
+                )
+            }
+            other => format!("the pattern does not compile: {other}"),
+        },
+    )
 }
 
 impl Patterns {
-    fn compile(form: &Form) -> Result<Self, String> {
-        let build = |pattern: &str| {
-            RegexBuilder::new(pattern)
-                .unicode(false)
-                .size_limit(PATTERN_BYTES_MAX)
-                .build()
-                .map_err(|e| format!("the pattern {pattern:?} does not compile: {e}"))
+    fn compile(form: &Form, reach: &Reach, extras: &Extras) -> Result<Self, String> {
+        let build = |pattern: &str| compile(pattern, PATTERN_BYTES_MAX);
+        let text = form.text();
+        let pattern = match (reach, form.before) {
+            (Reach::Whole, _) => compile(&text, OWN_PATTERN_BYTES_MAX)?,
+            (Reach::Keyword | Reach::Path, 0) => build(&format!(r"\A(?:{text})"))?,
+            (Reach::Keyword | Reach::Path, _) => build(&text)?,
         };
-        let pattern = match form.before {
-            0 => build(&format!(r"\A(?:{})", form.pattern))?,
-            _ => build(&form.pattern)?,
-        };
-        if !pattern.capture_names().flatten().any(|name| name == "value") {
-            return Err("the pattern has no group named value".to_owned());
+        let named = pattern.capture_names().flatten().any(|name| name == "value");
+        match extras.group {
+            Some(group) if group >= pattern.captures_len() => return Err(format!("the pattern has no group {group}")),
+            None if !named && matches!(reach, Reach::Keyword) => {
+                return Err("the pattern has no group named value".to_owned());
+            }
+            Some(_) | None => {}
         }
         let unless = form.unless.iter().map(|p| build(p)).collect::<Result<_, _>>()?;
         Ok(Self { pattern, unless })
     }
 }
 
-fn refuse(file: &str, form: &Form, why: &str) -> Error {
-    Error::new(ErrorKind::Malformed, format!("secret rule {} in {file}: {why}", form.id))
+impl Form {
+    /// A rule that finds what `pattern` matches in whole texts.
+    pub(super) fn of_pattern(id: String, title: String, pattern: Option<Spanned<String>>) -> Self {
+        Self {
+            id,
+            title,
+            severity: Severity::High,
+            confidence: Confidence::Medium,
+            in_samples: Confidence::Low,
+            keywords: Vec::new(),
+            ignore_case: true,
+            boundary: false,
+            before: 0,
+            offset: 0,
+            after: default_after(),
+            pattern,
+            assigned_to: None,
+            value: None,
+            unless: Vec::new(),
+            entropy: 0.0,
+            validator: None,
+            sources: default_sources(),
+            file_names: Vec::new(),
+            generic: false,
+            reference: String::new(),
+            examples: Vec::new(),
+            counter_examples: Vec::new(),
+        }
+    }
+
+    /// With keywords and a least entropy.
+    pub(super) fn narrowed(mut self, keywords: Vec<String>, entropy: f64) -> Self {
+        self.keywords = keywords;
+        self.entropy = entropy;
+        self
+    }
+
+    /// The whole pattern, in one or the other spelling.
+    fn text(&self) -> String {
+        match (&self.pattern, &self.assigned_to, &self.value) {
+            (Some(pattern), _, _) => pattern.get_ref().clone(),
+            (None, Some(names), Some(value)) => {
+                format!("(?i:{}){ASSIGNS}(?P<value>{value}){VALUE_END}", names.get_ref())
+            }
+            (None, _, _) => String::new(),
+        }
+    }
+
+    /// Where the pattern stands in its document, in bytes.
+    fn pattern_at(&self) -> Option<usize> {
+        self.pattern.as_ref().or(self.assigned_to.as_ref()).map(|text| text.span().start)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let is_assignment = self.assigned_to.is_some() && self.value.is_some();
+        let why = if self.pattern.is_some() == is_assignment || self.assigned_to.is_some() != self.value.is_some() {
+            "needs either `pattern`, or `assigned_to` and `value`"
+        } else if self.keywords.iter().any(|k| k.len() < 2) || self.keywords.is_empty() && self.file_names.is_empty() {
+            "needs keywords of at least two bytes, or the names of its files"
+        } else if self.before.max(self.offset).max(self.after) > WINDOW_BYTES_MAX {
+            "looks too far from its keyword"
+        } else {
+            return Ok(());
+        };
+        Err(why.to_owned())
+    }
+}
+
+/// `3:14`: line and column, both from one, of an offset into a document.
+pub(super) fn place(document: &str, offset: usize) -> String {
+    let before = document.get(..offset).unwrap_or(document);
+    let line = before.bytes().filter(|b| *b == b'\n').count() + 1;
+    let column = before.len() - before.rfind('\n').map_or(0, |at| at + 1) + 1;
+    format!("line {line}, column {column}")
+}
+
+fn refuse(file: &str, why: &str) -> Error {
+    Error::new(ErrorKind::Malformed, format!("secret rule {why} (in {file})"))
 }
 
 impl Rule {
-    fn new(file: &str, form: Form) -> Result<Self, Error> {
-        if form.keywords.iter().any(|k| k.len() < 2) || form.keywords.is_empty() {
-            return Err(refuse(file, &form, "needs keywords of at least two bytes"));
-        }
-        if form.before.max(form.offset).max(form.after) > WINDOW_BYTES_MAX {
-            return Err(refuse(file, &form, "looks too far from its keyword"));
-        }
-        Ok(Self { form, patterns: OnceLock::new() })
+    fn new(form: Form) -> Result<Self, (String, String)> {
+        form.check().map_err(|why| (form.id.clone(), why))?;
+        let reach = if form.keywords.is_empty() { Reach::Whole } else { Reach::Keyword };
+        Ok(Self { form, reach, extras: Extras::default(), patterns: OnceLock::new() })
+    }
+
+    /// A rule with a reach of its own.
+    pub(super) const fn reaching(form: Form, reach: Reach, extras: Extras) -> Self {
+        Self { form, reach, extras, patterns: OnceLock::new() }
     }
 
     /// Compiles the patterns, to learn whether they are sound. The rules that ship with the program are checked
@@ -218,12 +368,25 @@ impl Rule {
     /// # Errors
     /// When a pattern does not compile, needs more than [`PATTERN_BYTES_MAX`], or has no group named `value`.
     pub fn check(&self) -> Result<(), Error> {
-        Patterns::compile(&self.form).map(drop).map_err(|why| refuse("its file", &self.form, &why))
+        self.check_patterns().map_err(|why| refuse("its file", &format!("{}: {why}", self.form.id)))
+    }
+
+    /// The same, as text without the rule's name.
+    pub(super) fn check_patterns(&self) -> Result<(), String> {
+        if matches!(self.reach, Reach::Path) {
+            return Ok(());
+        }
+        Patterns::compile(&self.form, &self.reach, &self.extras).map(drop)
+    }
+
+    /// Where the rule's pattern stands in its document, in bytes.
+    pub(super) fn pattern_at(&self) -> Option<usize> {
+        self.form.pattern_at()
     }
 
     fn patterns(&self) -> &Patterns {
-        let compile = || Patterns::compile(&self.form).expect("a rule's patterns are checked before they are used");
-        self.patterns.get_or_init(compile)
+        let compile = || Patterns::compile(&self.form, &self.reach, &self.extras);
+        self.patterns.get_or_init(|| compile().expect("a rule's patterns are checked before they are used"))
     }
 
     /// Names the rule in findings, policies and reports; never changes.
@@ -294,9 +457,29 @@ impl Rule {
         (self.form.before + self.form.offset + self.form.after).max(1)
     }
 
-    /// Does the rule read a file of this name?
-    pub(super) fn reads_file(&self, name: &[u8]) -> bool {
-        self.form.file_names.is_empty() || self.form.file_names.iter().any(|end| name.ends_with(end.as_bytes()))
+    /// Does the rule read this file? `path` is empty for an image's configuration.
+    pub(super) fn reads_file(&self, path: &[u8]) -> bool {
+        let ends = |end: &String| path.ends_with(end.as_bytes());
+        (self.form.file_names.is_empty() || self.form.file_names.iter().any(ends))
+            && self.extras.path.as_ref().is_none_or(|pattern| pattern.is_match(path))
+    }
+
+    /// How far it looks.
+    pub(super) const fn reach(&self) -> &Reach {
+        &self.reach
+    }
+
+    /// Every match in a whole text, for rules that reach over one.
+    pub(super) fn find_all<'t>(&'t self, text: &'t [u8]) -> impl Iterator<Item = Match> + 't {
+        let pattern = &self.patterns().pattern;
+        pattern.captures_iter(text).filter_map(move |captures| {
+            let whole = captures.get(0)?;
+            let group = match self.extras.group {
+                Some(group) => captures.get(group)?,
+                None => captures.name("value").or_else(|| captures.iter().skip(1).flatten().next()).unwrap_or(whole),
+            };
+            Some(Match { whole: whole.range(), value: unquoted(text, group.range()) })
+        })
     }
 
     /// Tries the rule at one hit of one of its keywords.
@@ -375,8 +558,10 @@ mod tests {
         check("keywords = [\"ab\"]\npattern = \"(\"", "rule x");
         check("keywords = [\"ab\"]\npattern = \"ab\"", "no group named value");
         check("keywords = []\npattern = \"(?P<value>ab)\"", "needs keywords");
+        check("keywords = [\"ab\"]\nassigned_to = \"ab\"", "`assigned_to` and `value`");
+        check("keywords = [\"ab\"]\npattern = \"(?P<value>ab)\"\nassigned_to = \"ab\"\nvalue = \"c\"", "needs either");
         check("keywords = [\"ab\"]\npattern = \"(?P<value>ab)\"\nafter = 1000000", "looks too far");
-        check("keywords = [\"ab\"]\npattern = \"(?P<value>[a-z]{1,60000})\"", "does not compile");
+        check("keywords = [\"ab\"]\npattern = \"(?P<value>[a-z]{1,60000})\"", "bytes of memory");
         check("keywords = [\"ab\"]\nsurprise = 1", "cannot be read");
     }
 }

@@ -3,15 +3,14 @@
 //! Invariant: work is linear in the text: one walk for the keywords, a bounded window for each hit, and hits of
 //! one rule are only so dense; at most [`FINDINGS_PER_FILE_MAX`] findings, of which no two claim the same bytes.
 
-use super::allow::AllowList;
-use super::judge::judge;
+use super::judge::{Case, Judged, Known, judge};
 use super::prefilter::Prefilter;
-use super::rule::{Rule, Source};
+use super::rule::{Match, Reach, Rule, Source};
 use super::surroundings::Surroundings;
 use crate::Error;
-use model::observation::Confidence;
+use model::observation::ConfidenceReasons;
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 /// Findings of one rule in one file.
@@ -19,6 +18,9 @@ pub const FINDINGS_PER_RULE_MAX: usize = 100;
 
 /// Findings in one file.
 pub const FINDINGS_PER_FILE_MAX: usize = 500;
+
+/// Matches in one file that are no secrets after all and are kept with the reason.
+pub const DISMISSED_PER_FILE_MAX: usize = 50;
 
 /// Keywords of one rule that are tried in one file of any size.
 pub const ATTEMPTS_MIN: usize = 2000;
@@ -39,7 +41,9 @@ struct Tally {
 pub(super) struct Scanner {
     rules: Vec<Rule>,
     prefilters: [Prefilter; Source::ALL.len()],
-    allow: AllowList,
+    /// Rules that look at every text of a source, or at every path, without a keyword.
+    everywhere: Vec<usize>,
+    known: Known,
 }
 
 /// One text, and what is known about it.
@@ -60,8 +64,8 @@ pub(super) struct Found {
     pub rule: usize,
     /// The value in the text.
     pub value: Range<usize>,
-    /// How sure it is.
-    pub confidence: Confidence,
+    /// What is made of it.
+    pub judged: Judged,
 }
 
 /// What was found, in the order of the text.
@@ -78,9 +82,11 @@ impl Scanner {
     ///
     /// # Errors
     /// When there are too many keywords.
-    pub(super) fn new(rules: Vec<Rule>, allow: AllowList) -> Result<Self, Error> {
+    pub(super) fn new(rules: Vec<Rule>, known: Known) -> Result<Self, Error> {
         let [text, binary, configuration] = Source::ALL.map(|source| Prefilter::new(&rules, source));
-        Ok(Self { prefilters: [text?, binary?, configuration?], rules, allow })
+        let has_none = |(at, rule): (usize, &Rule)| rule.keywords().is_empty().then_some(at);
+        let everywhere = rules.iter().enumerate().filter_map(has_none).collect();
+        Ok(Self { prefilters: [text?, binary?, configuration?], rules, everywhere, known })
     }
 
     /// The rules.
@@ -90,30 +96,62 @@ impl Scanner {
 
     /// Searches one text.
     pub(super) fn scan(&self, subject: &Subject<'_>) -> Findings {
-        let mut raw: Vec<Found> = Vec::new();
-        let mut tallies: Vec<Tally> = Vec::new();
-        let mut cut = false;
+        let mut pile = Pile::default();
+        let mut over_whole: BTreeSet<usize> = BTreeSet::new();
         let windows_bytes_max = WINDOWS_OVER_FILE_MAX * subject.text.len();
         self.prefilter(subject.source).hits(subject.text, |hit, index| {
-            tallies.resize(self.rules.len(), Tally::default());
-            let tally = &mut tallies[index];
-            tally.attempts += 1;
-            if tally.attempts > ATTEMPTS_MIN + windows_bytes_max / self.rules[index].window_bytes() {
-                cut = true;
+            let rule = &self.rules[index];
+            if matches!(rule.reach(), Reach::Whole) {
+                over_whole.insert(index);
                 return;
             }
-            let Some(found) = self.try_rule(subject, hit, index) else { return };
-            if raw.last() == Some(&found) {
+            if !pile.may_try(index, ATTEMPTS_MIN + windows_bytes_max / rule.window_bytes()) {
                 return;
             }
-            if tally.findings < FINDINGS_PER_RULE_MAX && raw.len() < FINDINGS_PER_FILE_MAX {
-                tally.findings += 1;
-                raw.push(found);
-            } else {
-                cut = true;
+            if rule.reads_file(subject.around.path())
+                && let Some(found) = rule.find(subject.text, hit)
+            {
+                self.take(subject, index, &found, &mut pile);
             }
         });
-        Findings { all: self.resolve(raw), cut }
+        let everywhere =
+            self.everywhere.iter().copied().filter(|at| self.rules[*at].sources().contains(&subject.source));
+        for index in over_whole.into_iter().chain(everywhere) {
+            self.search_whole(subject, index, &mut pile);
+        }
+        Findings { all: self.resolve(pile.all), cut: pile.cut }
+    }
+
+    /// Tries a rule that looks at a whole text, or at the path.
+    fn search_whole(&self, subject: &Subject<'_>, index: usize, pile: &mut Pile) {
+        let rule = &self.rules[index];
+        if !rule.reads_file(subject.around.path()) {
+            return;
+        }
+        match rule.reach() {
+            Reach::Path => {
+                if !subject.around.path().is_empty() {
+                    let reasons = ConfidenceReasons { rule: rule.confidence(), ..ConfidenceReasons::default() };
+                    let judged = Judged { confidence: rule.confidence(), reasons, dismissed: None };
+                    pile.push(Found { rule: index, value: 0..0, judged });
+                }
+            }
+            Reach::Whole | Reach::Keyword => {
+                for found in rule.find_all(subject.text) {
+                    if !pile.may_try(index, ATTEMPTS_MIN) {
+                        return;
+                    }
+                    self.take(subject, index, &found, pile);
+                }
+            }
+        }
+    }
+
+    fn take(&self, subject: &Subject<'_>, index: usize, found: &Match, pile: &mut Pile) {
+        let case = Case { rule: &self.rules[index], text: subject.text, found, around: &subject.around };
+        if let Some(judged) = judge(&case, &self.known) {
+            pile.push(Found { rule: index, value: found.value.clone(), judged });
+        }
     }
 
     const fn prefilter(&self, source: Source) -> &Prefilter {
@@ -124,27 +162,62 @@ impl Scanner {
         }
     }
 
-    fn try_rule(&self, subject: &Subject<'_>, hit: usize, index: usize) -> Option<Found> {
-        let rule = &self.rules[index];
-        if !rule.reads_file(subject.around.file_name()) {
-            return None;
-        }
-        let found = rule.find(subject.text, hit)?;
-        let confidence = judge(rule, subject.text, &found, &subject.around, &self.allow)?;
-        Some(Found { rule: index, value: found.value, confidence })
-    }
-
-    /// Of findings that claim the same bytes, the most particular stays: generic rules yield to others, later
-    /// rules to earlier ones.
+    /// Of findings that claim the same bytes, the most particular stays: generic rules yield to others, dismissed
+    /// matches to findings, later rules to earlier ones.
     fn resolve(&self, mut raw: Vec<Found>) -> Vec<Found> {
-        raw.sort_by_key(|f| (self.rules[f.rule].generic(), f.rule, f.value.start, Reverse(f.value.end)));
+        raw.sort_by_key(|f| {
+            let dismissed = f.judged.dismissed.is_some();
+            (self.rules[f.rule].generic(), dismissed, f.rule, f.value.start, Reverse(f.value.end))
+        });
         let mut kept: BTreeMap<usize, Found> = BTreeMap::new();
+        let (mut whole_files, raw): (Vec<Found>, Vec<Found>) = raw.into_iter().partition(|f| f.value.is_empty());
         for found in raw {
             let before = kept.range(..found.value.end).next_back();
             if before.is_none_or(|(_, other)| other.value.end <= found.value.start) {
                 kept.insert(found.value.start, found);
             }
         }
-        kept.into_values().collect()
+        whole_files.extend(kept.into_values());
+        whole_files
+    }
+}
+
+/// What the rules found in one text so far, within the limits.
+#[derive(Debug, Default)]
+struct Pile {
+    all: Vec<Found>,
+    tallies: BTreeMap<usize, Tally>,
+    dismissed: usize,
+    cut: bool,
+}
+
+impl Pile {
+    /// Has the rule attempts left?
+    fn may_try(&mut self, rule: usize, attempts_max: usize) -> bool {
+        let tally = self.tallies.entry(rule).or_default();
+        tally.attempts += 1;
+        self.cut |= tally.attempts > attempts_max;
+        tally.attempts <= attempts_max
+    }
+
+    fn push(&mut self, found: Found) {
+        if self.all.last() == Some(&found) {
+            return;
+        }
+        if found.judged.dismissed.is_some() {
+            // No gap when there are more: they are no secrets.
+            self.dismissed += 1;
+            if self.dismissed <= DISMISSED_PER_FILE_MAX {
+                self.all.push(found);
+            }
+            return;
+        }
+        let tally = self.tallies.entry(found.rule).or_default();
+        if tally.findings < FINDINGS_PER_RULE_MAX && self.all.len() < FINDINGS_PER_FILE_MAX + DISMISSED_PER_FILE_MAX {
+            tally.findings += 1;
+            self.all.push(found);
+        } else {
+            self.cut = true;
+        }
     }
 }

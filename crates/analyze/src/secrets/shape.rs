@@ -4,6 +4,7 @@
 //! the value; the fingerprint cannot be turned back without the key.
 
 use hmac::{Hmac, KeyInit, Mac};
+use model::observation::{Alphabet, SecretShape};
 use sha2::Sha256;
 
 /// Leading bytes that a preview may show.
@@ -50,6 +51,50 @@ pub(super) fn entropy(bytes: &[u8]) -> f64 {
     counts.iter().filter(|n| **n > 0).map(|n| f64::from(*n) / length).map(|p| -p * p.log2()).sum()
 }
 
+/// Bytes of a value in which its issuer's prefix is looked for.
+const PREFIX_BYTES_MAX: usize = 12;
+
+/// What a value looks like. `prefixed`: does the rule describe an issuer's form, whose beginning is no secret?
+pub(super) fn shape(value: &[u8], prefixed: bool) -> SecretShape {
+    SecretShape {
+        bytes: u32::try_from(value.len()).unwrap_or(u32::MAX),
+        alphabet: alphabet(value),
+        prefix: if prefixed { prefix(value) } else { String::new() },
+        // At most 8000.
+        entropy_millibits: (entropy(value) * 1000.0).round() as u32,
+    }
+}
+
+fn alphabet(value: &[u8]) -> Alphabet {
+    let all = |holds: fn(&u8) -> bool| value.iter().all(holds);
+    if all(u8::is_ascii_digit) {
+        Alphabet::Decimal
+    } else if all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(b))
+        || all(|b| b.is_ascii_digit() || (b'A'..=b'F').contains(b))
+    {
+        Alphabet::Hexadecimal
+    } else if all(u8::is_ascii_alphanumeric) {
+        Alphabet::Alphanumeric
+    } else if all(|b| b.is_ascii_alphanumeric() || b"-_".contains(b)) {
+        Alphabet::Base64Url
+    } else if all(|b| b.is_ascii_alphanumeric() || b"+/=".contains(b)) {
+        Alphabet::Base64
+    } else if all(u8::is_ascii_graphic) {
+        Alphabet::Printable
+    } else {
+        Alphabet::Other
+    }
+}
+
+/// Small words of letters and digits up to the last `_`, `-` or `.` near the beginning, never more than a quarter of
+/// the value: what an issuer writes in front.
+fn prefix(value: &[u8]) -> String {
+    let head = &value[..value.len().min(4 * PREFIX_BYTES_MAX) / 4];
+    let words = head.iter().position(|b| !(b.is_ascii_alphanumeric() || b"_-.".contains(b))).unwrap_or(head.len());
+    let end = head[..words].iter().rposition(|b| b"_-.".contains(b)).map_or(0, |at| at + 1);
+    String::from_utf8_lossy(&head[..end]).into_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -77,6 +122,23 @@ mod tests {
         let mut key = [0; 32];
         key[..4].copy_from_slice(b"Jefe");
         assert_eq!(fingerprint(&key, b"what do ya want for nothing?"), "5bdcc146bf60754e6a042426089575c7");
+    }
+
+    #[test]
+    fn shapes_tell_no_more_than_the_form() {
+        let check = |value: &str, expect: (u32, Alphabet, &str)| {
+            let shape = shape(value.as_bytes(), true);
+            assert_eq!((shape.bytes, shape.alphabet, shape.prefix.as_str()), expect, "{value}");
+        };
+        check("", (0, Alphabet::Decimal, ""));
+        check("12345678", (8, Alphabet::Decimal, ""));
+        check("c0ffee0123456789", (16, Alphabet::Hexadecimal, ""));
+        check("ghx_c0ffeeXYZ0123456789aaaaaaaaaaaaaa", (37, Alphabet::Base64Url, "ghx_"));
+        check("sk_live_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", (40, Alphabet::Base64Url, "sk_live_"));
+        check("a_bcdefg", (8, Alphabet::Base64Url, "a_"));
+        check("ab/cd+==", (8, Alphabet::Base64, ""));
+        check("p@ss w\u{f6}rd", (10, Alphabet::Other, ""));
+        assert_eq!(shape(b"abab", false).entropy_millibits, 1000);
     }
 
     #[test]

@@ -134,9 +134,9 @@ impl<'a> Surroundings<'a> {
         Self { path: Some(path), told: OnceCell::new() }
     }
 
-    /// The file's name; empty in an image's configuration.
-    pub(super) fn file_name(&self) -> &'a [u8] {
-        self.path.map_or(&[], LayerPath::file_name)
+    /// The file's path; empty in an image's configuration.
+    pub(super) fn path(&self) -> &'a [u8] {
+        self.path.map_or(&[], LayerPath::as_bytes)
     }
 
     /// How the text assigns values.

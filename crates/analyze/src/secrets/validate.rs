@@ -2,6 +2,7 @@
 //!
 //! Not here: asking the issuer. Invariant: a validator looks at the value alone and never keeps it.
 
+mod checksum;
 mod pem;
 
 use base64::Engine as _;
@@ -16,6 +17,12 @@ const TOKEN_JSON_BYTES_MAX: usize = 16 << 10;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Validator {
+    /// Bech32 with its checksum (BIP 173): keys of age and nostr.
+    Bech32,
+    /// Base 58 with a checksum of four bytes (BIP 32, "Serialization format"): keys of wallets.
+    Base58Check,
+    /// Base64 of a text that is plausible as a secret: values in a Secret of Kubernetes.
+    Base64Text,
     /// Prefix, entropy and six base-62 digits of its CRC-32: tokens of GitHub and npm.
     Crc32Base62,
     /// Capitals and digits of base 32, in which AWS writes its key ids.
@@ -55,6 +62,9 @@ impl Validator {
     /// Judges a value by its form. [`Self::Assigned`] and [`Self::Stored`] are judged by their surroundings instead.
     pub(super) fn prove(self, value: &[u8]) -> Proof {
         match self {
+            Self::Bech32 => checksum::bech32(value),
+            Self::Base58Check => checksum::base58_check(value),
+            Self::Base64Text => base64_text(value),
             Self::Crc32Base62 => crc32_base62(value),
             Self::AwsKeyId => aws_key_id(value),
             Self::JwtStructure => jwt_structure(value),
@@ -70,7 +80,10 @@ impl Validator {
     pub(super) fn canonical(self, value: &[u8]) -> Cow<'_, [u8]> {
         match self {
             Self::PemPrivateKey | Self::PemEncryptedKey => Cow::Owned(pem::body(value).0),
-            Self::Crc32Base62
+            Self::Bech32
+            | Self::Base58Check
+            | Self::Base64Text
+            | Self::Crc32Base62
             | Self::AwsKeyId
             | Self::JwtStructure
             | Self::Base64Pem
@@ -142,6 +155,18 @@ fn base64_pem(value: &[u8]) -> Proof {
         true => Proof::Proven,
         false => Proof::Refuted,
     }
+}
+
+/// At least four bytes, all of them text; not a placeholder of a template.
+fn base64_text(value: &[u8]) -> Proof {
+    const WORDS: [&[u8]; 6] = [b"password", b"changeme", b"change-me", b"admin", b"example", b"secret"];
+    let Some(bytes) = decode_base64(value) else { return Proof::Refuted };
+    let text = bytes.trim_ascii();
+    let is_text = text.len() >= 4 && std::str::from_utf8(text).is_ok_and(|t| !t.chars().any(char::is_control));
+    if !is_text || WORDS.contains(&text) || text.starts_with(b"${") || text.starts_with(b"{{") {
+        return Proof::Refuted;
+    }
+    Proof::Silent
 }
 
 fn basic_credentials(value: &[u8]) -> Proof {

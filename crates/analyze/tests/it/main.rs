@@ -23,6 +23,8 @@ mod rpm;
 #[cfg(test)]
 mod rules_are_sound;
 #[cfg(test)]
+mod secret_corpus;
+#[cfg(test)]
 mod squash;
 #[cfg(test)]
 mod squash_property;

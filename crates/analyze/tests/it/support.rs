@@ -27,7 +27,7 @@ pub(crate) fn detectors() -> &'static Detectors {
 }
 
 pub(crate) fn detectors_with(limits: Limits) -> Detectors {
-    Detectors::new(DetectorOptions { secret_key: [7; 32], limits }).unwrap()
+    Detectors::new(DetectorOptions { secret_key: [7; 32], limits, rules: Default::default() }).unwrap()
 }
 
 pub(crate) fn all() -> BTreeSet<Detector> {

@@ -4,6 +4,7 @@ use crate::arguments::{PlatformArgument, ScanArguments, Scanner, ShowArgument, T
 use crate::exit::Exit;
 use crate::folders;
 use crate::progress::Progress;
+use crate::secret_rules;
 use analyze::{DetectorOptions, Detectors};
 use anyhow::{Context, Result, bail};
 use engine::clock::{Clock, SystemClock};
@@ -192,11 +193,13 @@ struct Scan<'a> {
 
 impl Scan<'_> {
     fn reading(&self) -> Result<Reading> {
+        let rules = secret_rules::read(&self.arguments.secret_rules)?;
         let limits = analyze::Limits { spooled_bytes_max: self.arguments.spool_max, ..analyze::Limits::default() };
-        let options = DetectorOptions { secret_key: LOCAL_SECRET_KEY, limits };
+        let detectors = Detectors::new(DetectorOptions { secret_key: LOCAL_SECRET_KEY, limits, rules })?;
+        secret_rules::refuse(detectors.problems())?;
         let (layers_at_once, memory) = share_memory(self.arguments.memory_max, LAYERS_AT_ONCE_MAX);
         Ok(Reading {
-            detectors: Arc::new(Detectors::new(options)?),
+            detectors: Arc::new(detectors),
             spool: Arc::new(DiskSpool::new(&std::env::temp_dir(), self.arguments.spool_max)?),
             inspector: None,
             layers_at_once,

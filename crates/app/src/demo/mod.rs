@@ -10,7 +10,7 @@ use crate::exit::Exit;
 use crate::progress::Progress;
 use anyhow::{Context, Result, bail};
 use engine::service::Engine;
-use engine::task::evaluate::{Cause, ImageVerdict};
+use engine::task::evaluate::{Bench, Cause, ImageVerdict};
 use engine::workplace::local::readers_of;
 use model::finding::FindingKind;
 use model::issue::IssueState;
@@ -193,7 +193,10 @@ impl Tour {
             let Some(stored) = office.store.inventory(&Scope::All, &image.digest, &readers).await? else { continue };
             let keys: Vec<PackageKey> = stored.inventory.packages.iter().map(|p| p.key.clone()).collect();
             let matches = office.store.matches(&keys).await?.into_iter().collect();
-            let verdict = ImageVerdict::new(&stored.inventory, &matches, &loaded.intelligence, office.clock.now())?;
+            let (tuning, now) = (policy::CompiledTuning::default(), office.clock.now());
+            let place = policy::Place { digest: Some(image.digest), repositories: &[] };
+            let bench = Bench { intelligence: &loaded.intelligence, tuning: &tuning, place, now };
+            let verdict = ImageVerdict::new(&stored.inventory, &matches, &bench)?;
             gaps += verdict.gaps.len();
             for finding in verdict.findings {
                 *counts.entry(finding.kind).or_default() += 1;

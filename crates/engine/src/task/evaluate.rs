@@ -5,6 +5,7 @@
 
 use crate::event::Event;
 use crate::intelligence::{Library, Loaded};
+use crate::rules::Wanted;
 use crate::task::schedule::LAST_FULL_SETTING;
 use crate::workplace::local::{Office, readers_of};
 use crate::{Error, ErrorKind, Result};
@@ -18,7 +19,7 @@ use model::{
     Digest, EcosystemRelease, Finding, FindingKind, Gap, Id, ImageInventory, Match, PackageKey, Reader, Scope,
     Severity, Timestamp,
 };
-use policy::{ImageFacts, JudgedImage, RepositoryFacts, Scanners, Show};
+use policy::{CompiledTuning, Dismissed, ImageFacts, JudgedImage, Place, RepositoryFacts, Scanners, Show};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use store::types::{
@@ -208,6 +209,8 @@ struct Judge<'a> {
     evaluator: &'a Evaluator,
     loaded: Arc<Loaded>,
     policies: PolicySet,
+    tuning: Arc<CompiledTuning>,
+    wanted: Arc<Wanted>,
     exceptions: Vec<model::exception::Exception>,
     registries: BTreeMap<Id<kind::Registry>, Registry>,
     evaluation: Option<Id<kind::Evaluation>>,
@@ -229,9 +232,21 @@ impl<'a> Judge<'a> {
     ) -> Result<Self> {
         let store = &evaluator.office.store;
         let policies = store.policies().await?.unwrap_or_else(policy::default_policies);
+        let tuning = Arc::new(CompiledTuning::new(&store.tuning().await?));
+        let wanted = Arc::new(Wanted::of(&evaluator.office.tools.current()));
         let exceptions = store.exceptions().await?;
         let registries = store.registries(&Scope::All).await?.into_iter().map(|r| (r.id, r)).collect();
-        Ok(Self { evaluator, loaded, policies, exceptions, registries, evaluation, reason: reason.to_owned() })
+        Ok(Self {
+            evaluator,
+            loaded,
+            policies,
+            tuning,
+            wanted,
+            exceptions,
+            registries,
+            evaluation,
+            reason: reason.to_owned(),
+        })
     }
 
     async fn registry(&mut self, id: Id<kind::Registry>) -> Result<Registry> {
@@ -248,11 +263,12 @@ impl<'a> Judge<'a> {
         let now = self.evaluator.office.clock.now();
         let registry = self.registry(target.registry).await?;
         let readers = readers_of(&registry.config);
+        let place = format!("{}/{}", registry.config.name, target.repository);
         let images = store.registry_images(target.registry, &target.repository).await?;
         let mut judged = Vec::with_capacity(images.len());
         let mut counters = Vec::with_capacity(images.len());
         for image in &images {
-            if let Some(seen) = self.image(image, &readers, now).await? {
+            if let Some(seen) = self.image(image, (&place, &readers), now).await? {
                 counters.push((image.digest, seen.counters));
                 judged.push(seen.judged);
             }
@@ -285,7 +301,8 @@ impl<'a> Judge<'a> {
     }
 
     /// The findings of one image; `None` while it has no inventory.
-    async fn image(&self, image: &RegistryImage, readers: &[Reader], now: Timestamp) -> Result<Option<Seen>> {
+    async fn image(&self, image: &RegistryImage, found: (&str, &[Reader]), now: Timestamp) -> Result<Option<Seen>> {
+        let (place, readers) = found;
         let store = &self.evaluator.office.store;
         let Some(stored) = store.inventory(&Scope::All, &image.digest, readers).await? else { return Ok(None) };
         let keys: Vec<PackageKey> = stored.inventory.packages.iter().map(|p| p.key.clone()).collect();
@@ -293,15 +310,33 @@ impl<'a> Judge<'a> {
         let loaded = Arc::clone(&self.loaded);
         let (digest, tags) = (image.digest, image.tags.clone());
         let diff_ids: Vec<Digest> = stored.inventory.layers.iter().map(|layer| layer.diff_id).collect();
-        let inventory = stored.inventory;
+        let mut inventory = stored.inventory;
+        let (tuning, wanted, repositories) = (Arc::clone(&self.tuning), Arc::clone(&self.wanted), [place.to_owned()]);
         let seen = tokio::task::spawn_blocking(move || -> Result<Seen> {
-            let verdict = ImageVerdict::new(&inventory, &matches, &loaded.intelligence, now)?;
+            wanted.note_old_facts(&mut inventory, "its layers will be read again");
+            let place = Place { digest: Some(digest), repositories: &repositories };
+            let bench = Bench { intelligence: &loaded.intelligence, tuning: &tuning, place, now };
+            let verdict = ImageVerdict::new(&inventory, &matches, &bench)?;
             let counters = count(&verdict.findings, inventory.packages.len(), verdict.gaps.len());
-            let (findings, next_boundary) = (verdict.findings.into(), verdict.next_boundary);
-            Ok(Seen { judged: JudgedImage { digest, tags, diff_ids, findings, next_boundary }, counters })
+            let (findings, dismissed) = (verdict.findings.into(), verdict.dismissed.into());
+            let next_boundary = verdict.next_boundary;
+            Ok(Seen { judged: JudgedImage { digest, tags, diff_ids, findings, dismissed, next_boundary }, counters })
         });
         seen.await.map_err(|e| Error::because(ErrorKind::Internal, "judging was cut off", e))?.map(Some)
     }
+}
+
+/// What an inventory is judged with, besides its matches.
+#[derive(Clone, Copy)]
+pub struct Bench<'a> {
+    /// What is known of the world.
+    pub intelligence: &'a Intelligence,
+    /// Switches, severities, thresholds and allow-lists.
+    pub tuning: &'a CompiledTuning,
+    /// Where the image is looked at.
+    pub place: Place<'a>,
+    /// The moment.
+    pub now: Timestamp,
 }
 
 /// What is known to be wrong with one inventory, and what could not be seen.
@@ -309,6 +344,8 @@ impl<'a> Judge<'a> {
 pub struct ImageVerdict {
     /// Open findings, sorted.
     pub findings: Vec<Finding>,
+    /// What would be a finding but for the tuning, sorted.
+    pub dismissed: Vec<Dismissed>,
     /// Gaps of the bytes and of the intelligence, sorted.
     pub gaps: Vec<Gap>,
     /// When time alone changes the findings.
@@ -323,19 +360,28 @@ impl ImageVerdict {
     pub fn new(
         inventory: &ImageInventory,
         matches: &BTreeMap<PackageKey, Arc<[Match]>>,
-        intelligence: &Intelligence,
-        now: Timestamp,
+        bench: &Bench<'_>,
     ) -> Result<Self> {
+        let Bench { intelligence, tuning, place, now } = *bench;
         let bad_hashes = bad_hashes(inventory, intelligence)?;
         let covered = covered(inventory, intelligence);
-        let facts =
-            ImageFacts { inventory, matches, bad_hashes: &bad_hashes, covered: &covered, scanners: Scanners::ALL, now };
+        let facts = ImageFacts {
+            inventory,
+            matches,
+            bad_hashes: &bad_hashes,
+            covered: &covered,
+            scanners: Scanners::ALL,
+            now,
+            tuning,
+            place,
+        };
         let mut gaps = inventory.gaps.clone();
         gaps.extend(intelligence.gaps(&inventory.packages, inventory.os.as_ref(), now));
+        gaps.extend(policy::gaps(&facts));
         gaps.sort();
         gaps.dedup();
-        let findings = policy::findings(&facts, Show::Open);
-        Ok(Self { findings, gaps, next_boundary: policy::findings_boundary(&facts) })
+        let policy::Assessment { findings, dismissed } = policy::assess(&facts, Show::Open);
+        Ok(Self { findings, dismissed, gaps, next_boundary: policy::findings_boundary(&facts) })
     }
 }
 

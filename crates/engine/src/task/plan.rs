@@ -3,11 +3,14 @@
 //! A reconciler: idempotent, takes no input but the store. Asking for the same job twice adds nothing.
 
 use crate::Result;
-use crate::workplace::local::{Office, discovery_reader, readers_of, scan_reader, wanted_versions};
+use crate::workplace::local::{Office, discovery_reader, readers_of, scan_reader};
 use model::Scope;
 use model::job::JobWork;
 use model::registry::Registry;
-use store::types::NewJob;
+use store::types::{NewJob, Unscanned};
+
+/// Images that were read before, with other rules or in part, wait for those that were never read.
+pub const AGAIN_PRIORITY: i32 = -10;
 
 /// Adds every job that is missing. Returns how many were added.
 pub async fn run(office: &Office) -> Result<u64> {
@@ -25,7 +28,7 @@ pub async fn run(office: &Office) -> Result<u64> {
 
 async fn registry_jobs(office: &Office, registry: &Registry) -> Result<u64> {
     let now = office.clock.now();
-    let versions = wanted_versions(&office.detectors);
+    let versions = office.tools.current().versions();
     let resolve = discovery_reader(&registry.config);
     let scan = scan_reader(&registry.config);
     let mut jobs: Vec<NewJob> = Vec::new();
@@ -33,9 +36,12 @@ async fn registry_jobs(office: &Office, registry: &Registry) -> Result<u64> {
         let work = JobWork::Resolve { registry: registry.id, repository, digest };
         jobs.push(NewJob { work, reader: resolve.clone(), priority: 10, run_after: now });
     }
-    for (repository, digest) in office.store.unscanned(registry.id, &readers_of(&registry.config), &versions).await? {
+    let readers = readers_of(&registry.config);
+    for image in office.store.unscanned(registry.id, &readers, &versions, now).await? {
+        let Unscanned { repository, digest, again } = image;
         let work = JobWork::Scan { registry: registry.id, repository, digest };
-        jobs.push(NewJob { work, reader: scan.clone(), priority: 0, run_after: now });
+        let priority = if again { AGAIN_PRIORITY } else { 0 };
+        jobs.push(NewJob { work, reader: scan.clone(), priority, run_after: now });
     }
     if jobs.is_empty() {
         return Ok(0);

@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use model::discovery::{KnownTag, SeenTag, TagDelta};
+use model::extraction::ExtractionRules;
 use model::job::{BlobClaim, JobOutcome, Lease};
 use model::registry::RegistryStatus;
 use model::{Digest, Gap, LayerInventory};
@@ -76,6 +77,13 @@ impl Workplace for ServerDesk {
         let wait_ms = u32::try_from(wait.as_millis()).unwrap_or(wire::WAIT_MS_MAX).min(wire::WAIT_MS_MAX);
         match self.call(&AgentRequest::Lease { wait_ms }).await? {
             AgentResponse::Assignment(assignment) => assignment.map(|a| from_wire(*a)).transpose(),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    async fn extraction_rules(&self) -> Result<ExtractionRules> {
+        match self.call(&AgentRequest::ExtractionRules).await? {
+            AgentResponse::ExtractionRules(rules) => Ok(*rules),
             other => Err(unexpected(&other)),
         }
     }
@@ -165,6 +173,7 @@ fn from_wire(assignment: wire::Assignment) -> Result<Assignment> {
         image: assignment.image.map(Box::new),
         versions: assignment.versions,
         secret_key: *key.as_bytes(),
+        rules_revision: assignment.rules_revision,
     })
 }
 
@@ -177,6 +186,7 @@ fn to_wire(assignment: Assignment) -> wire::Assignment {
         image: assignment.image.map(|image| *image),
         versions: assignment.versions,
         secret_key_hex: Digest::from_bytes(assignment.secret_key).hex(),
+        rules_revision: assignment.rules_revision,
     }
 }
 
@@ -209,6 +219,9 @@ async fn dispatch(desk: &Desk, request: AgentRequest) -> Result<AgentResponse> {
             let wait = Duration::from_millis(u64::from(wait_ms.min(wire::WAIT_MS_MAX)));
             let taken = desk.take(wait).await?;
             Ok(AgentResponse::Assignment(taken.map(|assignment| Box::new(to_wire(assignment)))))
+        }
+        AgentRequest::ExtractionRules => {
+            desk.extraction_rules().await.map(|rules| AgentResponse::ExtractionRules(Box::new(rules)))
         }
         AgentRequest::Heartbeat { lease } => desk.heartbeat(&lease).await.map(AgentResponse::Lease),
         AgentRequest::Finish { lease, outcome } => desk.finish(&lease, &outcome).await.map(done),

@@ -5,21 +5,22 @@
 
 use crate::clock::{SharedClock, after};
 use crate::event::{Event, Events};
+use crate::rules::Toolbox;
 use crate::selection::Selection;
 use crate::task::resolve::{ManifestDocuments, assemble};
-use crate::task::scan::layer_detectors;
+use crate::task::scan::{layer_detectors, missing_detectors};
 use crate::worker::LEASE_MS;
 use crate::workplace::{Assignment, Workplace};
 use crate::{Error, ErrorKind, Result};
 use analyze::{Detectors, SquashInput};
 use async_trait::async_trait;
 use model::discovery::{KnownTag, ResolvedImage, SeenTag, TagDelta};
+use model::extraction::ExtractionRules;
 use model::id::kind;
 use model::job::{BlobClaim, ImageState, JobOutcome, JobWork, Lease};
+use model::layer::Layer;
 use model::registry::{Registry, RegistryConfig, RegistryStatus, ScanMode};
-use model::{
-    Detector, DetectorVersion, Digest, Gap, GapReason, Id, ImageInventory, LayerInventory, Reader, Scope, Timestamp,
-};
+use model::{Detector, DetectorVersion, Digest, Gap, Id, ImageInventory, LayerInventory, Reader, Scope, Timestamp};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,7 +36,7 @@ pub struct Office {
     /// The clock.
     pub clock: SharedClock,
     /// Compiled rules: their versions are what the server wants facts of.
-    pub detectors: Arc<Detectors>,
+    pub tools: Toolbox,
     /// Root of the keys of secret fingerprints.
     pub secret_key: [u8; 32],
     /// Progress.
@@ -127,13 +128,15 @@ impl Desk {
             JobWork::Discover { .. } | JobWork::Resolve { .. } => None,
             JobWork::Scan { digest, .. } => Some(Box::new(self.image(&registry.config, digest).await?)),
         };
+        let detectors = self.office.tools.current();
         let first = self.store().setting(&discovered_setting(registry.id)).await?.is_none();
         Ok(Assignment {
             credentials: self.store().credentials(registry.id).await?,
             registry: registry.config,
             first_discovery: first,
             image,
-            versions: wanted_versions(&self.office.detectors),
+            versions: detectors.versions(),
+            rules_revision: detectors.revision(),
             secret_key: reader_key(&self.office.secret_key, &self.reader),
             lease,
         })
@@ -169,6 +172,13 @@ impl Desk {
         }
     }
 
+    /// Would an inventory that was read in part take the place of one that older detectors read?
+    async fn is_worse(&self, image: &Digest, versions: &[DetectorVersion]) -> Result<bool> {
+        let stored = self.store().inventory(&Scope::All, image, std::slice::from_ref(&self.reader)).await?;
+        let is_old = |version: &DetectorVersion| !versions.contains(version);
+        Ok(stored.is_some_and(|stored| stored.inventory.detectors.iter().any(is_old)))
+    }
+
     /// Only layers of the image that the lease is about may be asked for or handed in.
     async fn check_blob(&self, registry: &RegistryConfig, lease: &Lease, blob: &Digest) -> Result<()> {
         let image = self.image(registry, Self::scan_digest(lease)?).await?;
@@ -182,11 +192,6 @@ impl Desk {
 /// Set once a registry was discovered to the end for the first time.
 pub fn discovered_setting(registry: Id<kind::Registry>) -> String {
     format!("registry.{registry}.first-discovery-done")
-}
-
-/// The detector versions that a complete inventory has.
-pub fn wanted_versions(detectors: &Detectors) -> Vec<DetectorVersion> {
-    detectors.versions()
 }
 
 /// Each reader's secret fingerprints have a key of their own, so that an agent never learns the server's.
@@ -237,6 +242,10 @@ impl Workplace for Desk {
                 () = tokio::time::sleep_until(deadline) => return Ok(None),
             }
         }
+    }
+
+    async fn extraction_rules(&self) -> Result<ExtractionRules> {
+        Ok(self.store().extraction_rules().await?)
     }
 
     async fn heartbeat(&self, lease: &Lease) -> Result<Lease> {
@@ -302,7 +311,7 @@ impl Workplace for Desk {
 
     async fn facts(&self, lease: &Lease, blob: &Digest) -> Result<Option<LayerInventory>> {
         let registry = self.registry(lease).await?;
-        let versions = wanted_versions(&self.office.detectors);
+        let versions = self.office.tools.current().versions();
         Ok(self.store().facts(blob, &readers_of(&registry.config), &versions).await?)
     }
 
@@ -314,7 +323,16 @@ impl Workplace for Desk {
     async fn put_facts(&self, lease: &Lease, facts: &LayerInventory) -> Result<()> {
         let registry = self.registry(lease).await?;
         self.check_blob(&registry.config, lease, &facts.blob).await?;
-        self.store().put_facts(lease, &self.reader, facts, self.now()).await?;
+        let wanted = self.office.tools.current();
+        let is_wanted = |detector: &Detector, version: &DetectorVersion| *version == wanted.version(*detector);
+        if facts.detectors.iter().all(|(detector, found)| is_wanted(detector, &found.version)) {
+            self.store().put_facts(lease, &self.reader, facts, self.now()).await?;
+        } else {
+            // Rules were edited since the job was given out: facts that nobody asks for any more are not kept.
+            let mut facts = facts.clone();
+            facts.detectors.retain(|detector, found| is_wanted(detector, &found.version));
+            self.store().put_facts(lease, &self.reader, &facts, self.now()).await?;
+        }
         self.announce(lease);
         Ok(())
     }
@@ -322,16 +340,30 @@ impl Workplace for Desk {
     async fn complete_scan(&self, lease: &Lease, gaps: &[Gap]) -> Result<()> {
         let registry = self.registry(lease).await?;
         let image = self.image(&registry.config, Self::scan_digest(lease)?).await?;
-        let versions = wanted_versions(&self.office.detectors);
+        let detectors = self.office.tools.current();
+        let versions = detectors.versions();
         let readers = readers_of(&registry.config);
         let mut inventories = Vec::with_capacity(image.layers.len());
         for layer in &image.layers {
             inventories.push(self.store().facts(&layer.blob, &readers, &versions).await?);
         }
-        let complete = inventories.iter().all(Option::is_some);
-        let gaps = explain_missing(&image, &inventories, gaps);
-        let detectors = Arc::clone(&self.office.detectors);
-        let squash_image = image.clone();
+        let unread = unread_layers(&image, &inventories, &versions);
+        let given_up = |layer: &&&Layer| {
+            image.layers.iter().any(|l| l.blob == layer.blob && gaps.iter().any(|gap| gap.scope == scope_of(l)))
+        };
+        if let Some(layer) = unread.iter().find(|layer| !given_up(layer)) {
+            let text = format!("the rules were edited while layer {} was being read", layer.index);
+            return Err(Error::new(ErrorKind::Transient, text));
+        }
+        let complete = unread.is_empty();
+        if !complete && self.is_worse(&image.digest, &versions).await? {
+            let reason = gaps.first().map_or("a layer could not be read", |gap| gap.detail.as_str());
+            self.store().hold_image(lease, &image.digest, reason, &versions, self.now()).await?;
+            self.announce(lease);
+            self.office.evaluation_wanted.notify_one();
+            return Ok(());
+        }
+        let (gaps, squash_image) = (gaps.to_vec(), image.clone());
         let inventory = tokio::task::spawn_blocking(move || squash(&squash_image, &inventories, &gaps, &detectors))
             .await
             .map_err(|e| Error::because(ErrorKind::Internal, "squashing was cut off", e))?;
@@ -351,7 +383,7 @@ impl Workplace for Desk {
 
     async fn fail_scan(&self, lease: &Lease, reason: &str) -> Result<()> {
         self.registry(lease).await?;
-        let versions = wanted_versions(&self.office.detectors);
+        let versions = self.office.tools.current().versions();
         self.store().fail_image(lease, Self::scan_digest(lease)?, reason, &versions, self.now()).await?;
         self.announce(lease);
         Ok(())
@@ -376,19 +408,18 @@ fn squash(
     })
 }
 
-/// A layer without facts needs a gap, even when the worker that gave up on it did not say why.
-fn explain_missing(image: &ResolvedImage, inventories: &[Option<LayerInventory>], gaps: &[Gap]) -> Vec<Gap> {
-    let mut out = gaps.to_vec();
-    for (layer, _) in image.layers.iter().zip(inventories).filter(|(_, inventory)| inventory.is_none()) {
-        let scope = format!("layer {}", layer.index);
-        if !out.iter().any(|gap| gap.scope == scope) {
-            out.push(Gap {
-                detail: format!("layer {} ({}) was not read", layer.index, layer.blob),
-                scope,
-                detector: None,
-                reason: GapReason::Unreadable,
-            });
-        }
-    }
-    out
+/// The layers that lack facts of a wanted detector.
+fn unread_layers<'a>(
+    image: &'a ResolvedImage,
+    inventories: &[Option<LayerInventory>],
+    versions: &[DetectorVersion],
+) -> Vec<&'a Layer> {
+    let pairs = image.layers.iter().zip(inventories);
+    let unread = pairs.filter(|(_, known)| !missing_detectors(known.as_ref(), versions).is_empty());
+    unread.map(|(layer, _)| layer).collect()
+}
+
+/// The scope of the gap of a layer that was not read.
+fn scope_of(layer: &Layer) -> String {
+    format!("layer {}", layer.index)
 }

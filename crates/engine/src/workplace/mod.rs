@@ -13,6 +13,7 @@ use crate::Result;
 use crate::task::resolve::ManifestDocuments;
 use async_trait::async_trait;
 use model::discovery::{KnownTag, ResolvedImage, SeenTag, TagDelta};
+use model::extraction::ExtractionRules;
 use model::job::{BlobClaim, JobOutcome, Lease};
 use model::registry::{Credentials, RegistryConfig, RegistryStatus};
 use model::{DetectorVersion, Digest, Gap, LayerInventory};
@@ -36,6 +37,8 @@ pub struct Assignment {
     pub versions: Vec<DetectorVersion>,
     /// For scans: the key of secret fingerprints of this reader.
     pub secret_key: [u8; 32],
+    /// For scans: the revision of the installation's rules that the versions are made from.
+    pub rules_revision: u64,
 }
 
 /// What a worker needs. Every call that carries a lease is refused once the lease is stale.
@@ -45,6 +48,8 @@ pub trait Workplace: Send + Sync {
     async fn start_anew(&self) -> Result<()>;
     /// Waits up to `wait` for a job, and takes it.
     async fn take(&self, wait: Duration) -> Result<Option<Assignment>>;
+    /// The installation's own rules for what is read out of bytes.
+    async fn extraction_rules(&self) -> Result<ExtractionRules>;
     /// Keeps a lease alive.
     async fn heartbeat(&self, lease: &Lease) -> Result<Lease>;
     /// Ends the work on a lease.

@@ -4,8 +4,11 @@ use super::history::{Command, Step};
 use crate::finding::{cut, file_evidence};
 use crate::glob::Globs;
 use model::inventory::ImageFile;
-use model::{Detector, Evidence, ImageInventory, ImageRef};
-use serde::Deserialize;
+use model::observation::{AccountFact, ObservationKind, PasswordState};
+use model::tuning::Parameter;
+use model::{Detector, Evidence, ImageInventory, ImageRef, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One place that a check hits.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,7 +20,7 @@ pub(crate) struct Hit {
 }
 
 /// A condition over the facts of one image.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum Condition {
     /// The first process runs as root.
@@ -38,6 +41,19 @@ pub(crate) enum Condition {
     LatestBase {},
     /// A file has any of these permission bits (octal), and lies under none of these folders.
     FileMode { any: String, outside: Vec<String> },
+    /// A folder has any of these permission bits (octal), none of those in `without`, and lies under none of these
+    /// folders.
+    FolderMode { any: String, without: String, outside: Vec<String> },
+    /// One of these programs or scripts (globs over paths) is in the image.
+    ProgramPresent { paths: Vec<String> },
+    /// Caches of package managers hold at least so many bytes, together.
+    CacheKept { bytes_min: u64 },
+    /// An account can be entered without a password.
+    AccountWithoutPassword {},
+    /// An account other than these has the rights of root.
+    AccountWithUidZero { except: Vec<String> },
+    /// The image was built so many days ago, by its own word.
+    OlderThan { days: u32 },
     /// An operating-system package with one of these names (globs) is installed.
     PackageInstalled { names: Vec<String> },
     /// A file was brought in by `ADD`, other than the root file system of a base image.
@@ -55,6 +71,12 @@ pub(crate) enum Condition {
     Pipe { from: Vec<String>, into: Vec<String> },
 }
 
+/// A document is a table: the condition stands in one, as it does in a check.
+#[derive(Serialize, Deserialize)]
+struct Whole<C> {
+    when: C,
+}
+
 impl Condition {
     /// The detectors whose facts it looks at.
     pub(crate) const fn detectors(&self) -> &'static [Detector] {
@@ -68,15 +90,77 @@ impl Condition {
             | Self::LabelMissing { .. }
             | Self::LatestBase {}
             | Self::AddInstruction {}
+            | Self::OlderThan { .. }
             | Self::Run { .. }
             | Self::Pipe { .. } => &[Detector::Configuration],
-            Self::FileMode { .. } => &[Detector::Configuration, Detector::Files],
+            Self::FileMode { .. }
+            | Self::FolderMode { .. }
+            | Self::ProgramPresent { .. }
+            | Self::CacheKept { .. }
+            | Self::AccountWithoutPassword {}
+            | Self::AccountWithUidZero { .. } => &[Detector::Configuration, Detector::Files],
             Self::PackageInstalled { .. } => &[Detector::Configuration, Detector::Packages],
         }
     }
 
+    /// The condition with some of its parameters replaced.
+    pub(crate) fn with_parameters(&self, parameters: &BTreeMap<String, Parameter>) -> Result<Self, String> {
+        let (name, mut own) = self.table().ok_or_else(|| "has no parameters".to_owned())?;
+        for (name, value) in parameters {
+            if !own.contains_key(name) {
+                let known: Vec<&str> = own.keys().map(String::as_str).collect();
+                let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+                return Err(format!("has no parameter {name}; it has {known}"));
+            }
+            own.insert(name.clone(), toml::Value::try_from(value).map_err(|error| error.to_string())?);
+        }
+        let tagged = toml::Table::from_iter([(name, toml::Value::Table(own))]);
+        let whole = toml::Table::from_iter([("when".to_owned(), toml::Value::Table(tagged))]);
+        let read: Result<Whole<Self>, _> = whole.try_into();
+        read.map(|whole| whole.when).map_err(|error| format!("the parameters do not fit: {}", error.message()))
+    }
+
+    /// Names and values of the parameters, as they stand in a document.
+    pub(crate) fn parameters(&self) -> Vec<(String, String)> {
+        let own = self.table().map(|(_, own)| own).unwrap_or_default();
+        own.into_iter().map(|(name, value)| (name, value.to_string())).collect()
+    }
+
+    /// The condition's name in a document, and its parameters.
+    fn table(&self) -> Option<(String, toml::Table)> {
+        let whole = toml::Table::try_from(Whole { when: self }).ok()?;
+        let when = whole.into_iter().next()?.1.try_into::<toml::Table>().ok()?;
+        let (name, own) = when.into_iter().next()?;
+        Some((name, own.try_into().ok()?))
+    }
+
+    /// When time alone makes it hit.
+    pub(crate) fn boundary(&self, inventory: &ImageInventory) -> Option<Timestamp> {
+        match self {
+            Self::OlderThan { days } => aged_at(inventory, *days),
+            Self::UserIsRoot {}
+            | Self::NoHealthcheck {}
+            | Self::ExposedPort { .. }
+            | Self::Volume { .. }
+            | Self::EnvironmentName { .. }
+            | Self::EnvironmentSetting { .. }
+            | Self::LabelMissing { .. }
+            | Self::LatestBase {}
+            | Self::FileMode { .. }
+            | Self::FolderMode { .. }
+            | Self::ProgramPresent { .. }
+            | Self::CacheKept { .. }
+            | Self::AccountWithoutPassword {}
+            | Self::AccountWithUidZero { .. }
+            | Self::PackageInstalled { .. }
+            | Self::AddInstruction {}
+            | Self::Run { .. }
+            | Self::Pipe { .. } => None,
+        }
+    }
+
     /// Every place that it hits.
-    pub(crate) fn hits(&self, inventory: &ImageInventory, steps: &[Step]) -> Vec<Hit> {
+    pub(crate) fn hits(&self, inventory: &ImageInventory, steps: &[Step], now: Timestamp) -> Vec<Hit> {
         match self {
             Self::UserIsRoot {} => user(inventory),
             Self::NoHealthcheck {} => healthcheck(inventory),
@@ -87,6 +171,12 @@ impl Condition {
             Self::LabelMissing { labels } => labels_missing(inventory, labels),
             Self::LatestBase {} => latest_base(inventory),
             Self::FileMode { any, outside } => files(inventory, any, outside),
+            Self::FolderMode { any, without, outside } => folders(inventory, any, without, outside),
+            Self::ProgramPresent { paths } => programs(inventory, paths),
+            Self::CacheKept { bytes_min } => caches(inventory, *bytes_min),
+            Self::AccountWithoutPassword {} => accounts_without_password(inventory),
+            Self::AccountWithUidZero { except } => accounts_with_uid_zero(inventory, except),
+            Self::OlderThan { days } => older(inventory, *days, now),
             Self::PackageInstalled { names } => packages(inventory, names),
             Self::AddInstruction {} => additions(steps),
             Self::Run { any, but, unless } => runs(steps, any, but, unless),
@@ -188,10 +278,7 @@ fn latest_base(inventory: &ImageInventory) -> Vec<Hit> {
 
 fn files(inventory: &ImageInventory, any: &str, outside: &[String]) -> Vec<Hit> {
     let bits = u32::from_str_radix(any, 8).unwrap_or_default();
-    let elsewhere = |file: &&ImageFile| {
-        let path = file.path.to_string();
-        !outside.iter().any(|folder| path.strip_prefix(folder.as_str()).is_some_and(|rest| rest.starts_with('/')))
-    };
+    let elsewhere = |file: &&ImageFile| !is_under(&file.path.to_string(), outside);
     let hit = |file: &ImageFile| Hit {
         evidence: file_evidence(inventory, file.layer, &file.path, None),
         what: format!("{} has mode {:o}", file.path, file.mode & 0o7777),
@@ -203,6 +290,109 @@ fn files(inventory: &ImageInventory, any: &str, outside: &[String]) -> Vec<Hit> 
         .filter(elsewhere)
         .map(hit)
         .collect()
+}
+
+/// Does a path lie under one of these folders, or name one?
+fn is_under(path: &str, folders: &[String]) -> bool {
+    let under = |folder: &String| path.strip_prefix(folder.as_str());
+    folders.iter().filter_map(under).any(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+fn folders(inventory: &ImageInventory, any: &str, without: &str, outside: &[String]) -> Vec<Hit> {
+    let octal = |text: &str| u32::from_str_radix(text, 8).unwrap_or_default();
+    let (any, without) = (octal(any), octal(without));
+    let mut out = Vec::new();
+    for observation in &inventory.observations {
+        let ObservationKind::FolderMode(fact) = &observation.kind else { continue };
+        let Some(path) = observation.evidence.path.as_ref().map(ToString::to_string) else { continue };
+        if fact.mode & any != 0 && fact.mode & without == 0 && !is_under(&path, outside) {
+            let what = format!("the folder {path} has mode {:o}", fact.mode & 0o7777);
+            out.push(Hit { evidence: observation.evidence.clone(), what });
+        }
+    }
+    out
+}
+
+fn programs(inventory: &ImageInventory, paths: &[String]) -> Vec<Hit> {
+    let globs = Globs::new(paths);
+    let live = inventory.files.iter().filter(|file| file.removed_in.is_none());
+    live.filter(|file| globs.matches(&file.path.to_string()))
+        .map(|file| Hit {
+            evidence: file_evidence(inventory, file.layer, &file.path, None),
+            what: format!("{} is in the image", file.path),
+        })
+        .collect()
+}
+
+fn caches(inventory: &ImageInventory, bytes_min: u64) -> Vec<Hit> {
+    let mut total = 0_u64;
+    let mut out = Vec::new();
+    for observation in &inventory.observations {
+        let ObservationKind::Cache(fact) = &observation.kind else { continue };
+        total = total.saturating_add(fact.bytes);
+        let path = observation.evidence.path.as_ref().map(ToString::to_string).unwrap_or_default();
+        let what = format!("{path} holds {} files of {} bytes", fact.files, fact.bytes);
+        out.push(Hit { evidence: observation.evidence.clone(), what });
+    }
+    if total < bytes_min { Vec::new() } else { out }
+}
+
+/// What passwd(5) and shadow(5) of the flattened image say.
+fn accounts(inventory: &ImageInventory) -> impl Iterator<Item = (&AccountFact, &Evidence)> {
+    let live = inventory.observations.iter().filter(|seen| seen.evidence.removed_in.is_none());
+    live.filter_map(|seen| {
+        let ObservationKind::Account(fact) = &seen.kind else { return None };
+        Some((fact, &seen.evidence))
+    })
+}
+
+/// An account without a shell cannot be entered, with or without a password.
+fn accounts_without_password(inventory: &ImageInventory) -> Vec<Hit> {
+    let enterable = |name: &str| {
+        let shells: Vec<&str> =
+            accounts(inventory).filter(|(a, _)| a.name == name).filter_map(|(a, _)| a.shell.as_deref()).collect();
+        shells.is_empty() || shells.iter().any(|shell| !shell.ends_with("/nologin") && !shell.ends_with("/false"))
+    };
+    let empty = accounts(inventory).filter(|(account, _)| account.password == PasswordState::Empty);
+    empty
+        .filter(|(account, _)| enterable(&account.name))
+        .map(|(account, evidence)| Hit {
+            evidence: evidence.clone(),
+            what: format!("the account {} has no password", cut(&account.name, 60)),
+        })
+        .collect()
+}
+
+fn accounts_with_uid_zero(inventory: &ImageInventory, except: &[String]) -> Vec<Hit> {
+    let known: BTreeSet<&str> = except.iter().map(String::as_str).collect();
+    let root = accounts(inventory).filter(|(account, _)| account.uid == Some(0) && !known.contains(&*account.name));
+    root.map(|(account, evidence)| Hit {
+        evidence: evidence.clone(),
+        what: format!("the account {} has the number 0", cut(&account.name, 60)),
+    })
+    .collect()
+}
+
+/// Builds that leave no trace of their time say a time near 1970, or 1980 where ZIP files are involved.
+const PLAUSIBLE_SECONDS: i64 = 345_427_200;
+
+/// When the image is so many days old; `None` when it does not say when it was built.
+fn aged_at(inventory: &ImageInventory, days: u32) -> Option<Timestamp> {
+    let created = inventory.configuration.created.filter(|at| at.as_second() > PLAUSIBLE_SECONDS)?;
+    created.checked_add(jiff::SignedDuration::from_hours(i64::from(days) * 24)).ok()
+}
+
+fn older(inventory: &ImageInventory, days: u32, now: Timestamp) -> Vec<Hit> {
+    match (aged_at(inventory, days), inventory.configuration.created) {
+        (Some(at), Some(created)) if at <= now => {
+            let age = now.duration_since(created).as_hours() / 24;
+            vec![entry(
+                "created".to_owned(),
+                format!("the image was built on {}, {age} days ago", created.strftime("%F")),
+            )]
+        }
+        (Some(_) | None, _) => Vec::new(),
+    }
 }
 
 fn packages(inventory: &ImageInventory, names: &[String]) -> Vec<Hit> {

@@ -2,8 +2,10 @@
 
 use model::inventory::ImageFile;
 use model::layer::{Empty, Healthcheck, HistoryEntry, ImageConfig, Layer, LayerMedia, RootFs, RuntimeConfig};
+use model::observation::{AccountFact, CacheFact, FileModeFact, ObservationKind, PasswordState};
 use model::{
-    Detector, DetectorVersion, Digest, Evidence, ImageInventory, LayerPath, Package, PackageFormat, PackageKey,
+    Detector, DetectorVersion, Digest, Evidence, ImageInventory, LayerPath, Observation, Package, PackageFormat,
+    PackageKey,
 };
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -28,6 +30,14 @@ pub struct Snippet {
     pub history: Vec<String>,
     /// `4755 usr/bin/su`: octal mode, path.
     pub files: Vec<String>,
+    /// `0777 srv`: octal mode, path of a folder.
+    pub folders: Vec<String>,
+    /// `var/cache/apk 3 12000`: folder, files, bytes.
+    pub caches: Vec<String>,
+    /// `etc/passwd root 0 elsewhere /bin/sh`: file, name, number or `-`, password, shell or `-`.
+    pub accounts: Vec<String>,
+    /// When the image was built.
+    pub created: Option<String>,
     /// Names of operating-system packages.
     pub packages: Vec<String>,
 }
@@ -37,7 +47,7 @@ impl Snippet {
     pub fn inventory(&self) -> ImageInventory {
         let layers: Vec<Layer> = self.history.iter().zip(0..).map(|(line, index)| layer(index, line)).collect();
         let configuration = ImageConfig {
-            created: None,
+            created: self.created.as_ref().and_then(|text| text.parse().ok()),
             os: "linux".to_owned(),
             architecture: "amd64".to_owned(),
             variant: None,
@@ -55,11 +65,18 @@ impl Snippet {
             configuration,
             os: None,
             packages: self.packages.iter().map(|name| package(name)).collect(),
-            observations: Vec::new(),
+            observations: self.observations(),
             files: self.files.iter().map(|text| file(text)).collect(),
             gaps: Vec::new(),
             detectors: Detector::ALL.map(version).to_vec(),
         }
+    }
+
+    fn observations(&self) -> Vec<Observation> {
+        let folders = self.folders.iter().filter_map(|text| folder(text));
+        let caches = self.caches.iter().filter_map(|text| cache(text));
+        let accounts = self.accounts.iter().filter_map(|text| account(text));
+        folders.chain(caches).chain(accounts).collect()
     }
 
     fn runtime(&self) -> RuntimeConfig {
@@ -97,6 +114,38 @@ fn package(name: &str) -> Package {
         licenses: Vec::new(),
         owner: None,
     }
+}
+
+fn observation(path: &str, kind: ObservationKind) -> Observation {
+    let evidence =
+        Evidence { layer: Some(0), path: Some(LayerPath::from(path)), line: None, removed_in: None, history: None };
+    Observation { detector: Detector::Files, kind, evidence }
+}
+
+fn folder(text: &str) -> Option<Observation> {
+    let (mode, path) = text.split_once(' ')?;
+    let mode = u32::from_str_radix(mode, 8).ok()?;
+    Some(observation(path, ObservationKind::FolderMode(FileModeFact { mode, uid: 0, gid: 0 })))
+}
+
+fn cache(text: &str) -> Option<Observation> {
+    let [path, files, bytes] = text.split(' ').collect::<Vec<_>>()[..] else { return None };
+    let fact = CacheFact { files: files.parse().ok()?, bytes: bytes.parse().ok()? };
+    Some(observation(path, ObservationKind::Cache(fact)))
+}
+
+fn account(text: &str) -> Option<Observation> {
+    let [path, name, uid, password, shell] = text.split(' ').collect::<Vec<_>>()[..] else { return None };
+    let password = match password {
+        "empty" => PasswordState::Empty,
+        "elsewhere" => PasswordState::Elsewhere,
+        "locked" => PasswordState::Locked,
+        "set" => PasswordState::Set,
+        _ => return None,
+    };
+    let shell = (shell != "-").then(|| shell.to_owned());
+    let fact = AccountFact { name: name.to_owned(), uid: uid.parse().ok(), shell, password };
+    Some(observation(path, ObservationKind::Account(fact)))
 }
 
 fn file(text: &str) -> ImageFile {

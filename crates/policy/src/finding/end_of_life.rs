@@ -1,11 +1,11 @@
 //! Operating systems that get no more security fixes.
 //!
 //! The dates are data: `rules/end-of-life.toml`, with their source. A release that is not in the table has no date and
-//! no finding. Before a date nothing is said; the date itself is a boundary of time.
+//! no finding, but a gap. Before a date nothing is said; the date itself is a boundary of time.
 
 use super::ImageFacts;
 use jiff::civil::Date;
-use model::{Evidence, Finding, FindingKind, FindingStatus, LayerPath, Severity, Timestamp};
+use model::{Evidence, Finding, FindingKind, FindingStatus, Gap, GapReason, LayerPath, Severity, Timestamp};
 use serde::Deserialize;
 use std::sync::LazyLock;
 
@@ -65,6 +65,25 @@ pub(super) fn boundary(facts: &ImageFacts<'_>) -> Option<Timestamp> {
     let ends = [Some(date.until), date.extended_until];
     ends.into_iter().flatten().filter_map(end_of).filter(|end| *end > facts.now).min()
 }
+
+/// The gap of a release that nobody told the end of: not the same as one that is supported.
+pub(super) fn gap(facts: &ImageFacts<'_>) -> Option<Gap> {
+    let os = facts.inventory.os.as_ref().filter(|_| date_of(facts).is_none())?;
+    // Packages of these flow on without releases, so there is no day on which support ends.
+    if ROLLING.contains(&os.id.as_str()) {
+        return None;
+    }
+    let release = if os.version.is_empty() { "a release without a number".to_owned() } else { os.version.clone() };
+    Some(Gap {
+        scope: "image".to_owned(),
+        detector: None,
+        reason: GapReason::NoEndOfLife,
+        detail: format!("nobody told when the security support of {} ({} {release}) ends", os.name, os.id),
+    })
+}
+
+/// os-release `ID`s of distributions without releases.
+const ROLLING: [&str; 5] = ["arch", "wolfi", "chainguard", "gentoo", "opensuse-tumbleweed"];
 
 /// Adds the end-of-life finding, if the day has passed.
 pub(super) fn add(facts: &ImageFacts<'_>, out: &mut Vec<Finding>) {

@@ -12,9 +12,10 @@ pub use end_of_life::{EndOfLifeDate, end_of_life_dates};
 
 use crate::check;
 use crate::compliance;
+use crate::tuning::{CompiledTuning, Dismissed, Place};
 use model::advisory::BadHash;
 use model::{
-    Detector, Digest, EcosystemRelease, Evidence, Finding, ImageInventory, LayerPath, Match, PackageKey, Timestamp,
+    Detector, Digest, EcosystemRelease, Evidence, Finding, Gap, ImageInventory, LayerPath, Match, PackageKey, Timestamp,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -37,6 +38,10 @@ pub struct ImageFacts<'a> {
     pub scanners: Scanners,
     /// The moment.
     pub now: Timestamp,
+    /// Switches, severities, thresholds and allow-lists.
+    pub tuning: &'a CompiledTuning,
+    /// Where the image is looked at: some entries of an allow-list speak about some repositories only.
+    pub place: Place<'a>,
 }
 
 /// What a scan was asked for. End-of-life belongs to `vulnerabilities`, malicious packages to `malware`, compliance to
@@ -67,12 +72,32 @@ pub enum Show {
     All,
 }
 
-/// What is wrong with the image, by kind, worst first.
+/// What is wrong with the image, by kind, worst first. With [`Show::All`] also what was dismissed, as not affected.
 pub fn findings(facts: &ImageFacts<'_>, show: Show) -> Vec<Finding> {
-    let mut out = Vec::new();
+    let Assessment { mut findings, dismissed } = assess(facts, show);
+    match show {
+        Show::Open => {}
+        Show::All => findings.extend(dismissed.into_iter().map(Dismissed::into_row)),
+    }
+    findings.sort_by(|a, b| order(a).cmp(&order(b)));
+    findings
+}
+
+/// What is wrong with an image, and what would be but for [`CompiledTuning`].
+#[derive(Debug, Clone, Default)]
+pub struct Assessment {
+    /// By kind, worst first.
+    pub findings: Vec<Finding>,
+    /// In the same order.
+    pub dismissed: Vec<Dismissed>,
+}
+
+/// What is wrong with the image, and what was dismissed.
+pub fn assess(facts: &ImageFacts<'_>, show: Show) -> Assessment {
+    let mut out = Assessment::default();
     if facts.scanners.vulnerabilities {
-        vulnerability::add(facts, show, &mut out);
-        end_of_life::add(facts, &mut out);
+        vulnerability::add(facts, show, &mut out.findings);
+        end_of_life::add(facts, &mut out.findings);
     }
     if facts.scanners.secrets {
         secret::add(facts, &mut out);
@@ -81,16 +106,25 @@ pub fn findings(facts: &ImageFacts<'_>, show: Show) -> Vec<Finding> {
         malware::add(facts, &mut out);
     }
     if facts.scanners.configuration {
-        check::add(facts.inventory, &mut out);
+        check::add(facts, &mut out);
         compliance::add(facts, &mut out);
     }
-    out.sort_by(|a, b| order(a).cmp(&order(b)));
+    out.findings.sort_by(|a, b| order(a).cmp(&order(b)));
+    out.dismissed.sort_by(|a, b| order(&a.finding).cmp(&order(&b.finding)));
     out
 }
 
-/// When time alone changes the findings of an image: its operating system's support ends.
+/// When time alone changes the findings of an image: its operating system's support ends, its age passes what a check
+/// asks for, or an entry of the allow-list ends.
 pub fn findings_boundary(facts: &ImageFacts<'_>) -> Option<Timestamp> {
-    if facts.scanners.vulnerabilities { end_of_life::boundary(facts) } else { None }
+    let support = if facts.scanners.vulnerabilities { end_of_life::boundary(facts) } else { None };
+    let age = if facts.scanners.configuration { check::boundary(facts) } else { None };
+    [support, age, facts.tuning.boundary(facts.place, facts.now)].into_iter().flatten().min()
+}
+
+/// What the rules of this crate do not know about an image: nobody told when the support of its release ends.
+pub fn gaps(facts: &ImageFacts<'_>) -> Vec<Gap> {
+    if facts.scanners.vulnerabilities { end_of_life::gap(facts).into_iter().collect() } else { Vec::new() }
 }
 
 /// The order of findings: kind, worst first, then everything that tells two rows apart.

@@ -1,9 +1,10 @@
 //! Possible secrets, rated: one row per rule and file.
 //!
-//! The severity is the rule's; an observation of low confidence is rated low at most, so that a threshold on severity
+//! The severity is the rule's, or what is set for it; an observation of low confidence is rated low at most, so that a threshold on severity
 //! is also one on confidence.
 
-use super::{ImageFacts, place_text};
+use super::{Assessment, ImageFacts, place_text};
+use crate::tuning::{Dismissal, Dismissed};
 use model::observation::{Confidence, ObservationKind, SecretFact};
 use model::{Evidence, Finding, FindingKind, FindingStatus, LayerPath, Severity};
 use std::collections::BTreeMap;
@@ -12,7 +13,7 @@ use std::collections::BTreeMap;
 type Spot<'a> = (&'a str, Option<u32>, Option<&'a LayerPath>, Option<&'a str>);
 
 /// Adds the secret findings.
-pub(super) fn add(facts: &ImageFacts<'_>, out: &mut Vec<Finding>) {
+pub(super) fn add(facts: &ImageFacts<'_>, out: &mut Assessment) {
     let mut rows: BTreeMap<Spot<'_>, Vec<(&SecretFact, &Evidence)>> = BTreeMap::new();
     for observation in &facts.inventory.observations {
         let ObservationKind::Secret(secret) = &observation.kind else { continue };
@@ -20,13 +21,43 @@ pub(super) fn add(facts: &ImageFacts<'_>, out: &mut Vec<Finding>) {
         let entry = if evidence.path.is_none() { evidence.history.as_deref() } else { None };
         rows.entry((&secret.rule, evidence.layer, evidence.path.as_ref(), entry)).or_default().push((secret, evidence));
     }
-    out.extend(rows.into_values().map(|seen| finding(facts, &seen)));
+    for seen in rows.into_values() {
+        let (holds, dismissed) = sift(facts, seen);
+        if !holds.is_empty() {
+            out.findings.push(finding(facts, &holds));
+        } else if let Some((_, (by, why))) = dismissed.first() {
+            let seen: Vec<Seen<'_>> = dismissed.iter().map(|(seen, _)| *seen).collect();
+            out.dismissed.push(Dismissed { finding: finding(facts, &seen), by: *by, why: why.clone() });
+        }
+    }
 }
 
-fn finding(facts: &ImageFacts<'_>, seen: &[(&SecretFact, &Evidence)]) -> Finding {
-    let rated = |secret: &SecretFact| match secret.confidence {
-        Confidence::Low => secret.severity.min(Severity::Low),
-        Confidence::Medium | Confidence::High => secret.severity,
+/// A secret and where it was seen.
+type Seen<'a> = (&'a SecretFact, &'a Evidence);
+
+/// A sighting that was dismissed, and why.
+type Sifted<'a> = (Seen<'a>, (Dismissal, String));
+
+/// What holds of a row, and what is dismissed. The value of a secret may be allowed where another in the same file is
+/// not.
+fn sift<'a>(facts: &ImageFacts<'_>, seen: Vec<Seen<'a>>) -> (Vec<Seen<'a>>, Vec<Sifted<'a>>) {
+    let (mut holds, mut dismissed) = (Vec::new(), Vec::new());
+    for (secret, evidence) in seen {
+        match facts.tuning.dismisses_secret(secret, evidence, facts.place, facts.now) {
+            None => holds.push((secret, evidence)),
+            Some(why) => dismissed.push(((secret, evidence), why)),
+        }
+    }
+    (holds, dismissed)
+}
+
+fn finding(facts: &ImageFacts<'_>, seen: &[Seen<'_>]) -> Finding {
+    let rated = |secret: &SecretFact| {
+        let severity = facts.tuning.severity(&secret.rule, secret.severity);
+        match secret.confidence {
+            Confidence::Low => severity.min(Severity::Low),
+            Confidence::Medium | Confidence::High => severity,
+        }
     };
     let (worst, first) = seen
         .iter()

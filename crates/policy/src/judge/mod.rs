@@ -17,6 +17,8 @@ use std::sync::Arc;
 
 pub use trust::UNTRUSTED_RULE;
 
+use crate::tuning::{Dismissal, Dismissed};
+
 /// A repository as found in one registry, with the judgement of its images.
 #[derive(Debug, Clone, Copy)]
 pub struct RepositoryFacts<'a> {
@@ -47,6 +49,8 @@ pub struct JudgedImage {
     pub diff_ids: Vec<Digest>,
     /// What [`crate::findings`] says.
     pub findings: Arc<[Finding]>,
+    /// What [`crate::assess`] dismissed.
+    pub dismissed: Arc<[Dismissed]>,
     /// What [`crate::findings_boundary`] says.
     pub next_boundary: Option<Timestamp>,
 }
@@ -60,6 +64,8 @@ pub struct Judged {
     pub excepted: BTreeSet<IssueKey>,
     /// Subject and rule of every open finding, whether a policy fits or not.
     pub shown: BTreeSet<(String, String)>,
+    /// Subject and rule of what was dismissed, and why.
+    pub dismissed: BTreeMap<(String, String), Dismissal>,
     /// The images that were judged.
     pub images: BTreeSet<Digest>,
     /// Untrusted-image findings, by image: they depend on where an image is found, so `findings` cannot know them.
@@ -105,6 +111,10 @@ impl<'a> Bench<'a> {
         findings.sort_by(|a, b| crate::finding::order(a).cmp(&crate::finding::order(b)));
         for finding in &findings {
             self.out.shown.insert((subject(finding), finding.id.clone()));
+        }
+        for dismissed in image.dismissed.iter() {
+            let what = (subject(&dismissed.finding), dismissed.finding.id.clone());
+            self.out.dismissed.insert(what, dismissed.by);
         }
         for (in_scope, tags) in self.tag_groups(image) {
             for finding in &findings {

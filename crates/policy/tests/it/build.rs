@@ -85,6 +85,7 @@ pub(crate) fn image(n: u8, tags: &[&str], findings: Vec<Finding>) -> JudgedImage
         tags: tags.iter().map(|t| (*t).to_owned()).collect(),
         diff_ids: vec![digest(100), digest(n)],
         findings: Arc::from(findings),
+        dismissed: Arc::default(),
         next_boundary: None,
     }
 }

@@ -4,7 +4,7 @@
 
 use model::advisory::BadHash;
 use model::{Digest, EcosystemRelease, Finding, FindingKind, ImageInventory, Match, PackageKey, Timestamp};
-use policy::{ImageFacts, Scanners, Show, compliance, findings, findings_boundary};
+use policy::{CompiledTuning, ImageFacts, Place, Scanners, Show, compliance, findings, findings_boundary};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -34,6 +34,7 @@ struct Known {
     case: Case,
     matches: BTreeMap<PackageKey, Arc<[Match]>>,
     covered: BTreeSet<EcosystemRelease>,
+    tuning: CompiledTuning,
 }
 
 impl Known {
@@ -42,7 +43,7 @@ impl Known {
         let case: Case = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         let matches = case.matches.iter().map(|(key, found)| (key.clone(), Arc::from(found.as_slice()))).collect();
         let covered = case.covered.iter().map(|name| EcosystemRelease::from_name(name).unwrap()).collect();
-        Self { case, matches, covered }
+        Self { case, matches, covered, tuning: CompiledTuning::default() }
     }
 
     fn facts(&self) -> ImageFacts<'_> {
@@ -53,6 +54,8 @@ impl Known {
             covered: &self.covered,
             scanners: Scanners::ALL,
             now: self.case.now,
+            tuning: &self.tuning,
+            place: Place::default(),
         }
     }
 }

@@ -8,3 +8,4 @@ mod findings;
 mod gate;
 mod judge;
 mod transition;
+mod tuning;

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 const ALL: &str = "[[policies]]\nid='all'\nname='All'\nkind='vulnerabilities'\naction='issue'\n";
 
-fn judged(images: &[JudgedImage], policies: &PolicySet) -> Judged {
+pub(crate) fn judged(images: &[JudgedImage], policies: &PolicySet) -> Judged {
     judge(&RepositoryFacts {
         registry: "r",
         host: "h",
@@ -50,7 +50,7 @@ fn find(issues: &mut [Issue], id: Id<model::id::kind::Issue>) -> &mut Issue {
     issues.iter_mut().find(|i| i.id == id).unwrap()
 }
 
-fn open(id: i64, desired: &DesiredIssue) -> Issue {
+pub(crate) fn open(id: i64, desired: &DesiredIssue) -> Issue {
     Issue {
         id: Id::new(id),
         state: IssueState::Open,

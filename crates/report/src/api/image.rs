@@ -64,8 +64,15 @@ pub struct ImageBody {
     pub created: Option<Timestamp>,
     /// `pending`, `scanning`, `scanned`, `partial` or `failed`.
     pub state: String,
-    /// Why, when it failed.
+    /// Why, when it failed, or was read again only in part.
     pub reason: Option<String>,
+    /// How often reading it failed, or read only a part, in a row.
+    #[serde(default)]
+    pub tries: u32,
+    /// When it is tried again by itself; `null` when it is not.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub retry_at: Option<Timestamp>,
     /// Where it is found now.
     pub references: Vec<ReferenceBody>,
     /// Lowest first.

@@ -10,6 +10,7 @@ mod operation;
 mod problem;
 mod registry;
 mod registry_request;
+mod rules;
 
 pub use crate::scan::{
     ReportFinding as FindingBody, ReportGap as GapBody, ReportLayer as LayerBody, ReportPackage as PackageBody,
@@ -33,6 +34,10 @@ pub use registry::{
 };
 pub use registry_request::{
     CredentialsEdit, InitialScanBody, RegistryPatch, RegistryRequest, ScopeBody, schedule_seconds, schedule_text,
+};
+
+pub use rules::{
+    AllowedBody, ExtractionRulesBody, RuleBody, RuleDocumentBody, RuleProblemBody, RuleTuningBody, TuningBody,
 };
 
 use serde::{Deserialize, Deserializer, Serialize};

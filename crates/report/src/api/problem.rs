@@ -52,7 +52,8 @@ pub struct FieldProblem {
 }
 
 impl FieldProblem {
-    pub(super) fn new(field: &str, detail: impl Into<String>) -> Self {
+    /// What is wrong with a field.
+    pub fn new(field: &str, detail: impl Into<String>) -> Self {
         Self { field: field.to_owned(), detail: detail.into() }
     }
 }

@@ -10,7 +10,6 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use engine::workplace::local::wanted_versions;
 use model::job::ImageState;
 use model::{Detector, Digest, FindingKind, Gap, ImageInventory, Scope, Severity};
 use policy::{ControlState, Show};
@@ -377,7 +376,7 @@ fn score(
 
 /// How far each scanner is with an image.
 pub(crate) fn scanners(state: &Shared, facts: &ImageFacts) -> Vec<ScannerBody> {
-    let wanted = wanted_versions(&state.engine.detectors);
+    let wanted = state.engine.office.tools.current().versions();
     Detector::ALL.iter().map(|detector| scanner(*detector, facts, &wanted)).collect()
 }
 
@@ -410,6 +409,8 @@ pub(crate) fn image_body(view: &ImageView, scanners: Vec<ScannerBody>) -> ImageB
         created: view.resolved.configuration.created,
         state: view.state.as_str().to_owned(),
         reason: view.reason.clone(),
+        tries: view.tries,
+        retry_at: view.retry_at,
         references: view.references.iter().map(reference).collect(),
         layers: view.resolved.layers.iter().map(LayerBody::from).collect(),
         scanners,

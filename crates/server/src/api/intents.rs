@@ -9,7 +9,6 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use engine::task::evaluate::Cause;
 use model::Id;
 use model::exception::Exception;
 use model::policy::PolicySet;
@@ -57,7 +56,7 @@ pub(crate) async fn replace(state: &Shared, policies: PolicySet, by: &str) -> An
         return Err(Problem::fields(problems.into_iter().map(field).collect()));
     }
     let stored = state.store().put_policies(&policies, by, state.now()).await?;
-    state.engine.evaluate_because(Cause::Intent(format!("policies edited by {by} (revision {})", stored.revision)));
+    state.engine.intent_changed();
     Ok(stored)
 }
 
@@ -93,7 +92,7 @@ pub(crate) async fn add_exception(
 /// When the store fails.
 pub(crate) async fn except(state: &Shared, exception: &Exception, by: &str) -> Answer<Exception> {
     let stored = state.store().add_exception(exception, by, state.now()).await?;
-    state.engine.evaluate_because(Cause::Intent(format!("exception {} for {} added by {by}", stored.id, stored.rule)));
+    state.engine.intent_changed();
     Ok(stored)
 }
 
@@ -116,6 +115,6 @@ pub(crate) async fn delete_exception(
 /// 404 when there is none.
 pub(crate) async fn remove_exception(state: &Shared, id: i64, by: &str) -> Answer<()> {
     state.store().delete_exception(Id::new(id), by, state.now()).await?;
-    state.engine.evaluate_because(Cause::Intent(format!("exception {id} removed by {by}")));
+    state.engine.intent_changed();
     Ok(())
 }

@@ -2,7 +2,7 @@
 //!
 //! Invariant: every route of the API is in it; a test compares it with the table that makes the router.
 
-use super::{agents, events, images, intelligence, intents, issues, operations, registries, tokens};
+use super::{agents, events, images, intelligence, intents, issues, operations, registries, rules, tokens};
 use crate::{hub, probes};
 use axum::Json;
 use utoipa::openapi::OpenApi as Document;
@@ -22,13 +22,14 @@ use utoipa::{Modify, OpenApi};
         images::all_gaps, images::scores,
         issues::list, issues::get, issues::edit,
         intents::policies, intents::put_policies, intents::exceptions, intents::add_exception, intents::delete_exception,
+        rules::list, rules::extraction, rules::put_extraction, rules::tuning, rules::put_tuning,
         intelligence::get, intelligence::import, intelligence::sync,
         agents::add_token, agents::list, agents::delete, hub::join, hub::call,
         tokens::add, tokens::delete,
         operations::jobs, operations::evaluations, operations::evaluate, operations::audit, events::stream, get,
         probes::alive, probes::ready, probes::metrics,
     ),
-    components(schemas(report::api::PolicyBody)),
+    components(schemas(report::api::PolicyBody, report::api::RuleTuningBody, report::api::AllowedBody)),
     modifiers(&Doors),
     security(("token" = [])),
 )]

@@ -30,6 +30,8 @@ pub(crate) enum Section {
     Compliance,
     /// Policies and exceptions.
     Policies,
+    /// Rules, checks and what they look for.
+    Rules,
     /// Intelligence.
     Intelligence,
     /// Agents.
@@ -49,7 +51,7 @@ pub(crate) struct Link {
     pub(crate) current: bool,
 }
 
-const LINKS: [(Section, &str, &str, Role); 12] = [
+const LINKS: [(Section, &str, &str, Role); 13] = [
     (Section::Overview, "/", "Overview", Role::Viewer),
     (Section::Registries, "/registries", "Registries", Role::Viewer),
     (Section::Images, "/images", "Images", Role::Viewer),
@@ -57,6 +59,7 @@ const LINKS: [(Section, &str, &str, Role); 12] = [
     (Section::Gaps, "/gaps", "Gaps", Role::Viewer),
     (Section::Compliance, "/compliance", "Compliance", Role::Viewer),
     (Section::Policies, "/policies", "Policies", Role::Viewer),
+    (Section::Rules, "/rules", "Rules", Role::Viewer),
     (Section::Intelligence, "/intelligence", "Intelligence", Role::Viewer),
     (Section::Agents, "/agents", "Agents", Role::Viewer),
     (Section::Activity, "/activity", "Activity", Role::Viewer),

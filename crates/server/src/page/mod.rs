@@ -24,6 +24,8 @@ pub(crate) mod policies;
 pub(crate) mod refusal;
 pub(crate) mod registries;
 pub(crate) mod registry_form;
+pub(crate) mod rule_documents;
+pub(crate) mod rules;
 pub(crate) mod setup;
 pub(crate) mod show;
 pub(crate) mod tokens;

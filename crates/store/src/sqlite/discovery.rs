@@ -1,11 +1,13 @@
 //! The trait [`Discovery`], spread over repositories, tags and manifests.
 
 use super::SqliteStore;
-use super::columns::{detectors_key, digest, readers_json};
+use super::columns::{detectors_key, digest, micros, readers_json, time};
 use super::failure::About as _;
 use crate::Result;
 use crate::traits::Discovery;
-use crate::types::{KnownTag, Page, RepositoryView, ResolvedManifest, SeenTag, TagDelta, TagFilter, TagView};
+use crate::types::{
+    KnownTag, Page, RepositoryView, ResolvedManifest, SeenTag, TagDelta, TagFilter, TagView, Unscanned,
+};
 use async_trait::async_trait;
 use model::id::kind;
 use model::job::Lease;
@@ -64,23 +66,43 @@ impl Discovery for SqliteStore {
         registry: Id<kind::Registry>,
         readers: &[Reader],
         versions: &[DetectorVersion],
-    ) -> Result<Vec<(String, Digest)>> {
-        let rows: Vec<(String, Vec<u8>)> = sqlx::query_as(
-            "SELECT MIN(s.repository), i.digest FROM shown s JOIN images i ON i.id = s.image_id
+        now: Timestamp,
+    ) -> Result<Vec<Unscanned>> {
+        let rows: Vec<(String, Vec<u8>, bool)> = sqlx::query_as(
+            "SELECT MIN(s.repository), i.digest,
+                    EXISTS (SELECT 1 FROM inventories v WHERE v.image_id = i.id
+                            AND v.reader IN (SELECT value FROM json_each(?2)))
+             FROM shown s JOIN images i ON i.id = s.image_id
              WHERE s.registry_id = ?1
                AND NOT EXISTS (SELECT 1 FROM inventories v WHERE v.image_id = i.id AND v.detectors = ?3
-                               AND v.reader IN (SELECT value FROM json_each(?2)))
+                               AND v.reader IN (SELECT value FROM json_each(?2))
+                               AND NOT EXISTS (SELECT 1 FROM image_states d WHERE d.image_id = i.id
+                                               AND d.reader = v.reader AND d.detectors = ?3 AND d.retry_at <= ?4))
                AND NOT EXISTS (SELECT 1 FROM image_states f WHERE f.image_id = i.id AND f.detectors = ?3
-                               AND f.state = 3 AND f.reader IN (SELECT value FROM json_each(?2)))
+                               AND f.state IN (1, 3) AND (f.retry_at IS NULL OR f.retry_at > ?4)
+                               AND f.reader IN (SELECT value FROM json_each(?2)))
              GROUP BY i.id ORDER BY i.digest",
         )
         .bind(registry.get())
         .bind(readers_json(readers)?)
         .bind(detectors_key(versions))
+        .bind(micros(now))
         .fetch_all(&self.readers)
         .await
         .about("listing unread images")?;
-        rows.into_iter().map(|(name, hash)| Ok((name, digest(&hash)?))).collect()
+        let unscanned = |(repository, hash, again): (String, Vec<u8>, bool)| {
+            Ok(Unscanned { repository, digest: digest(&hash)?, again })
+        };
+        rows.into_iter().map(unscanned).collect()
+    }
+
+    async fn next_retry(&self, now: Timestamp) -> Result<Option<Timestamp>> {
+        let next: Option<i64> = sqlx::query_scalar("SELECT MIN(retry_at) FROM image_states WHERE retry_at > ?1")
+            .bind(micros(now))
+            .fetch_one(&self.readers)
+            .await
+            .about("looking for the next try")?;
+        next.map(time).transpose()
     }
 
     async fn repositories(

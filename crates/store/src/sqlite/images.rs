@@ -10,7 +10,8 @@ use super::{SqliteStore, Tx};
 use crate::packed::{from_json, json};
 use crate::traits::Images;
 use crate::types::{
-    ImageFilter, ImageReference, ImageView, InventoryCommit, InventoryCount, ManifestView, Page, StoredInventory,
+    ImageFilter, ImageReference, ImageView, InventoryCommit, InventoryCount, ManifestView, Page, RETRY_AFTER_SECONDS,
+    StoredInventory,
 };
 use crate::{Error, ErrorKind, Result};
 use async_trait::async_trait;
@@ -37,12 +38,22 @@ impl Images for SqliteStore {
         versions: &[DetectorVersion],
         now: Timestamp,
     ) -> Result<()> {
-        let (mut tx, held) = self.fenced(lease).await?;
-        let id = find(&mut tx, image).await?;
-        let failed = Reached { state: ImageState::Failed, reason: Some(reason), detectors: &detectors_key(versions) };
-        set_state(&mut tx, id, &held.reader, &failed, now).await?;
-        super::judgements::mark_image(&mut tx, id, &held.reader).await?;
-        tx.commit().await.about("recording a failure")
+        let detectors = detectors_key(versions);
+        let failed = Reached { state: ImageState::Failed, reason: Some(reason), detectors: &detectors };
+        self.give_up(lease, image, &failed, now).await
+    }
+
+    async fn hold_image(
+        &self,
+        lease: &Lease,
+        image: &Digest,
+        reason: &str,
+        versions: &[DetectorVersion],
+        now: Timestamp,
+    ) -> Result<()> {
+        let detectors = detectors_key(versions);
+        let held = Reached { state: ImageState::Partial, reason: Some(reason), detectors: &detectors };
+        self.give_up(lease, image, &held, now).await
     }
 
     async fn inventory(&self, scope: &Scope, image: &Digest, readers: &[Reader]) -> Result<Option<StoredInventory>> {
@@ -97,6 +108,15 @@ impl Images for SqliteStore {
 }
 
 impl SqliteStore {
+    /// Sets a state without an inventory.
+    async fn give_up(&self, lease: &Lease, image: &Digest, reached: &Reached<'_>, now: Timestamp) -> Result<()> {
+        let (mut tx, held) = self.fenced(lease).await?;
+        let id = find(&mut tx, image).await?;
+        set_state(&mut tx, id, &held.reader, reached, now).await?;
+        super::judgements::mark_image(&mut tx, id, &held.reader).await?;
+        tx.commit().await.about("recording a failure")
+    }
+
     async fn load_inventory(&self, image: &Digest, readers: &[Reader]) -> Result<Option<StoredInventory>> {
         let mut tx = self.read().await?;
         let row = sqlx::query(
@@ -127,7 +147,7 @@ pub(super) struct Reached<'a> {
     pub(super) detectors: &'a str,
 }
 
-/// Sets the state of an image with one reader.
+/// Sets the state of an image with one reader, and when the next try is due.
 pub(super) async fn set_state(
     tx: &mut Tx,
     image: i64,
@@ -135,11 +155,27 @@ pub(super) async fn set_state(
     reached: &Reached<'_>,
     now: Timestamp,
 ) -> Result<()> {
+    let again = match reached.state {
+        ImageState::Partial | ImageState::Failed => true,
+        ImageState::Pending | ImageState::Scanning | ImageState::Scanned => false,
+    };
+    let before: Option<u32> =
+        sqlx::query_scalar("SELECT tries FROM image_states WHERE image_id = ?1 AND reader = ?2 AND detectors = ?3")
+            .bind(image)
+            .bind(reader)
+            .bind(reached.detectors)
+            .fetch_optional(&mut **tx)
+            .await
+            .about("setting the state of an image")?;
+    let tries = if again { before.unwrap_or_default().saturating_add(1) } else { 0 };
+    let wait = usize::try_from(tries).ok().and_then(|tries| RETRY_AFTER_SECONDS.get(tries.checked_sub(1)?));
+    let retry_at = wait.map(|seconds| micros(now).saturating_add(i64::from(*seconds) * 1_000_000));
     sqlx::query(
-        "INSERT INTO image_states (image_id, reader, state, reason, detectors, changed_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+        "INSERT INTO image_states (image_id, reader, state, reason, detectors, changed_at, tries, retry_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
          ON CONFLICT (image_id, reader) DO UPDATE SET state = excluded.state, reason = excluded.reason,
-             detectors = excluded.detectors, changed_at = excluded.changed_at",
+             detectors = excluded.detectors, changed_at = excluded.changed_at, tries = excluded.tries,
+             retry_at = excluded.retry_at",
     )
     .bind(image)
     .bind(reader)
@@ -147,6 +183,8 @@ pub(super) async fn set_state(
     .bind(reached.reason)
     .bind(reached.detectors)
     .bind(micros(now))
+    .bind(tries)
+    .bind(retry_at)
     .execute(&mut **tx)
     .await
     .about("setting the state of an image")?;
@@ -180,7 +218,7 @@ async fn select(tx: &mut Tx, filter: &ImageFilter, range: &Range) -> Result<Vec<
     let picked: Vec<(i64, Option<String>)> = sqlx::query_as(
         "SELECT id, reading FROM (
              SELECT i.id, i.digest, (
-                 SELECT json_array(g.state, g.reader, g.reason) FROM readings g WHERE g.image_id = i.id
+                 SELECT json_array(g.state, g.reader, g.reason, g.tries, g.retry_at) FROM readings g WHERE g.image_id = i.id
                    AND (?1 IS NULL OR g.reader IN (SELECT reader FROM registry_readers WHERE registry_id = ?1))
                  ORDER BY g.state > 1, g.reader <> 'server', g.state, g.reader LIMIT 1) AS reading
              FROM images i WHERE i.digest >= ?4 AND i.digest <= ?5
@@ -209,9 +247,11 @@ async fn select(tx: &mut Tx, filter: &ImageFilter, range: &Range) -> Result<Vec<
 /// Everything else about the images that were picked, each with the reading that was picked for it.
 async fn details(tx: &mut Tx, filter: &ImageFilter, picked: &[(i64, Option<String>)]) -> Result<Vec<SqliteRow>> {
     sqlx::query(
-        "WITH picked (id, state, reader, reason) AS MATERIALIZED (
-             SELECT value ->> 0, value ->> 1 ->> 0, value ->> 1 ->> 1, value ->> 1 ->> 2 FROM json_each(?2))
-         SELECT i.digest, COALESCE(p.state, 4) AS state, p.reason, v.committed_at, v.reader AS read_by,
+        "WITH picked (id, state, reader, reason, tries, retry_at) AS MATERIALIZED (
+             SELECT value ->> 0, value ->> 1 ->> 0, value ->> 1 ->> 1, value ->> 1 ->> 2, value ->> 1 ->> 3,
+                    value ->> 1 ->> 4 FROM json_each(?2))
+         SELECT i.digest, COALESCE(p.state, 4) AS state, p.reason, COALESCE(p.tries, 0) AS tries, p.retry_at,
+                v.committed_at, v.reader AS read_by,
                 (SELECT d.resolved FROM image_descriptions d WHERE d.image_id = i.id
                  ORDER BY ?1 IS NOT NULL AND d.reader NOT IN (SELECT reader FROM registry_readers WHERE registry_id = ?1),
                           d.reader <> 'server', d.reader LIMIT 1) AS resolved,
@@ -238,6 +278,8 @@ fn view(row: &SqliteRow, references: &mut BTreeMap<Digest, Vec<ImageReference>>)
         resolved: json_at(row, "resolved")?,
         state: state(get(row, "state")?)?,
         reason: get(row, "reason")?,
+        tries: get(row, "tries")?,
+        retry_at: maybe_time_at(row, "retry_at")?,
         references: references.remove(&digest).unwrap_or_default(),
         reader: if scanned_at.is_some() { Some(reader_at(row, "read_by")?) } else { None },
         scanned_at,

@@ -15,7 +15,7 @@ use crate::types::InventoryCommit;
 use crate::{Error, ErrorKind, Result};
 use model::evidence::Evidence;
 use model::job::{ImageState, Lease};
-use model::{Digest, ImageInventory, Package, PackageKey, Timestamp};
+use model::{DetectorVersion, Digest, ImageInventory, Package, PackageKey, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -75,7 +75,11 @@ impl SqliteStore {
         let (mut tx, held) = self.fenced(lease).await?;
         held.must_be(commit.reader)?;
         let image = super::images::find(&mut tx, commit.image).await?;
-        if is_settled(&mut tx, image, &held, &plan.detectors, commit.state).await? {
+        let reached = Reached { state: commit.state, reason: None, detectors: &plan.detectors };
+        if let Some(settled) = settled(&mut tx, image, &held, (&plan, commit.state)).await? {
+            if settled == ImageState::Partial {
+                super::images::set_state(&mut tx, image, &held.reader, &reached, now).await?;
+            }
             return tx.commit().await.about("storing an inventory");
         }
         self.blobs.sweep(&mut tx).await?;
@@ -86,10 +90,33 @@ impl SqliteStore {
         let id = insert(&mut tx, (image, &held.reader, &plan.detectors, body), now).await?;
         packages::link_sets(&mut tx, id, &plan.sets).await?;
         link_layers(&mut tx, id, &plan.layers).await?;
-        let reached = Reached { state: commit.state, reason: None, detectors: &plan.detectors };
         super::images::set_state(&mut tx, image, &held.reader, &reached, now).await?;
+        if commit.state == ImageState::Scanned {
+            self.drop_old_facts(&mut tx, &held.reader, &plan, commit.versions).await?;
+        }
         super::judgements::mark_image(&mut tx, image, &held.reader).await?;
         tx.commit().await.about("storing an inventory")
+    }
+
+    /// Removes facts of the image's layers that the same reader made with other detector versions: nobody asks for
+    /// them any more. A layer of an image that is not read again yet is read again for that image all the same.
+    async fn drop_old_facts(&self, tx: &mut Tx, reader: &str, plan: &Plan, versions: &[DetectorVersion]) -> Result<()> {
+        let blobs: Vec<String> = plan.layers.iter().map(|layer| layer.blob.hex()).collect();
+        let versions: Vec<(&str, &str)> = versions.iter().map(|v| (v.detector.as_str(), &*v.fingerprint)).collect();
+        let old: Vec<i64> = sqlx::query_scalar(
+            "DELETE FROM layer_facts WHERE reader = ?2 AND blob IN (SELECT unhex(value) FROM json_each(?1))
+               AND detector IN (SELECT value ->> 0 FROM json_each(?3))
+               AND NOT EXISTS (SELECT 1 FROM json_each(?3) v
+                               WHERE v.value ->> 0 = detector AND v.value ->> 1 = fingerprint)
+             RETURNING blob_id",
+        )
+        .bind(json(&blobs)?)
+        .bind(reader)
+        .bind(json(&versions)?)
+        .fetch_all(&mut **tx)
+        .await
+        .about("removing old facts")?;
+        self.blobs.release(tx, &old).await
     }
 
     /// Removes what the same reader committed before, with its blob.
@@ -170,20 +197,26 @@ pub(super) fn prefix(digest: &Digest) -> String {
     hex
 }
 
-/// Is this inventory there already? One with gaps makes way for one without.
-async fn is_settled(tx: &mut Tx, image: i64, held: &Held, detectors: &str, state: ImageState) -> Result<bool> {
-    let stored: Option<i64> = sqlx::query_scalar(
-        "SELECT s.state FROM inventories v
+/// The state of the stored inventory, when it says as much as this one. One that was read in part makes way for one
+/// that was read whole, or in other parts.
+async fn settled(tx: &mut Tx, image: i64, held: &Held, commit: (&Plan, ImageState)) -> Result<Option<ImageState>> {
+    let (plan, state) = commit;
+    let stored: Option<(i64, Vec<u8>)> = sqlx::query_as(
+        "SELECT s.state, b.hash FROM inventories v
          JOIN image_states s ON s.image_id = v.image_id AND s.reader = v.reader
+         JOIN blobs b ON b.id = v.blob_id
          WHERE v.image_id = ?1 AND v.reader = ?2 AND v.detectors = ?3",
     )
     .bind(image)
     .bind(&held.reader)
-    .bind(detectors)
+    .bind(&plan.detectors)
     .fetch_optional(&mut **tx)
     .await
     .about("reading inventories")?;
-    Ok(stored.is_some_and(|stored| stored <= state_rank(state)))
+    let Some((rank, hash)) = stored else { return Ok(None) };
+    let same = hash == bytes(&sha256(&plan.body));
+    let says_as_much = rank < state_rank(state) || rank == state_rank(state) && (same || state == ImageState::Scanned);
+    Ok(says_as_much.then_some(super::columns::state(rank)?))
 }
 
 async fn insert(tx: &mut Tx, row: (i64, &str, &str, i64), now: Timestamp) -> Result<i64> {

@@ -5,11 +5,13 @@ pub mod types;
 use crate::Result;
 use async_trait::async_trait;
 use model::exception::Exception;
+use model::extraction::ExtractionRules;
 use model::id::kind;
 use model::issue::IssueChange;
 use model::job::Lease;
 use model::policy::PolicySet;
 use model::registry::{Credentials, Registry, RegistryConfig, RegistryStatus};
+use model::tuning::Tuning;
 use model::{DetectorVersion, Digest, Id, Issue, LayerInventory, Match, PackageKey, Reader, Scope, Timestamp};
 use std::sync::Arc;
 use types::*;
@@ -92,14 +94,17 @@ pub trait Discovery {
         now: Timestamp,
     ) -> Result<()>;
     /// Images that wanted live tags of this registry show, each once with one repository to pull it through,
-    /// without those that one of `readers` has read (or failed to read) with exactly these detector versions.
-    /// Sorted by digest.
+    /// without those that one of `readers` has read (or failed to read) with exactly these detector versions, unless
+    /// another try is due. Sorted by digest.
     async fn unscanned(
         &self,
         registry: Id<kind::Registry>,
         readers: &[Reader],
         versions: &[DetectorVersion],
-    ) -> Result<Vec<(String, Digest)>>;
+        now: Timestamp,
+    ) -> Result<Vec<Unscanned>>;
+    /// When the next try of a failed or partly read image is due, of those after `now`.
+    async fn next_retry(&self, now: Timestamp) -> Result<Option<Timestamp>>;
     /// Repositories by name.
     async fn repositories(
         &self,
@@ -173,10 +178,23 @@ pub trait Images {
     async fn manifest(&self, digest: &Digest, readers: &[Reader]) -> Result<ManifestView>;
     /// Stores the inventory of an image: packages are interned, package sets cut and shared, evidence kept in a
     /// blob; file hashes become searchable; the image's state is set; every repository that shows it is marked for
-    /// judgement. One committed inventory per (image, reader, detector versions): repeating it changes nothing.
+    /// judgement. One committed inventory per (image, reader, detector versions): repeating it changes nothing. Facts
+    /// of the image's layers in other versions are removed once it is `Scanned`. One that is `Partial` is due again
+    /// after [`RETRY_AFTER_SECONDS`].
     async fn commit_inventory(&self, lease: &Lease, commit: &InventoryCommit<'_>, now: Timestamp) -> Result<()>;
-    /// The image could not be read at all with these detector versions: `unscanned` leaves it out until they change.
+    /// The image could not be read at all with these detector versions: `unscanned` leaves it out until they change, or
+    /// another try is due.
     async fn fail_image(
+        &self,
+        lease: &Lease,
+        image: &Digest,
+        reason: &str,
+        versions: &[DetectorVersion],
+        now: Timestamp,
+    ) -> Result<()>;
+    /// The image was read before, and now only in part, with other detector versions: its inventory stays, and another
+    /// try is due later.
+    async fn hold_image(
         &self,
         lease: &Lease,
         image: &Digest,
@@ -252,7 +270,8 @@ pub trait Judgements {
     async fn evaluations(&self, page: &Page) -> Result<Vec<EvaluationView>>;
 }
 
-/// Policies, exceptions, settings. Every change is a row of the audit log.
+/// Policies, exceptions, rules, settings. Every change is a row of the audit log; one that findings depend on is a
+/// cause for judging again, in the same transaction.
 #[async_trait]
 pub trait Intents {
     /// The policies in force; `None` before any were stored.
@@ -265,6 +284,18 @@ pub trait Intents {
     async fn add_exception(&self, exception: &Exception, by: &str, now: Timestamp) -> Result<Exception>;
     /// Removes one.
     async fn delete_exception(&self, id: Id<kind::Exception>, by: &str, now: Timestamp) -> Result<()>;
+    /// What detectors look for besides the rules that ship; none before any were stored.
+    async fn extraction_rules(&self) -> Result<ExtractionRules>;
+    /// Replaces them; `Conflict` when `revision` is not the stored one. Stores `revision + 1`.
+    async fn put_extraction_rules(&self, rules: &ExtractionRules, by: &str, now: Timestamp) -> Result<ExtractionRules>;
+    /// How findings of rules and checks are judged; nothing special before any was stored.
+    async fn tuning(&self) -> Result<Tuning>;
+    /// Replaces it; `Conflict` when `revision` is not the stored one. Stores `revision + 1`.
+    async fn put_tuning(&self, tuning: &Tuning, by: &str, now: Timestamp) -> Result<Tuning>;
+    /// Edits of intent that nothing was judged for yet, oldest first: number and text.
+    async fn causes(&self) -> Result<Vec<(i64, String)>>;
+    /// Everything was judged for the causes up to this number.
+    async fn causes_judged(&self, up_to: i64) -> Result<()>;
     /// A small named value of the installation.
     async fn setting(&self, name: &str) -> Result<Option<String>>;
     /// Sets it.

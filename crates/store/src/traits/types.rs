@@ -189,6 +189,21 @@ pub struct TagMove {
     pub to: Option<Timestamp>,
 }
 
+/// An image to read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unscanned {
+    /// Where to pull it from.
+    pub repository: String,
+    /// Its manifest.
+    pub digest: Digest,
+    /// Was it read before, with other detector versions or in part?
+    pub again: bool,
+}
+
+/// How long after a try that failed, or read only a part, the next one is due: after the first, after the second, ….
+/// After the last there are no more until somebody asks or the detectors change.
+pub const RETRY_AFTER_SECONDS: [u32; 6] = [300, 1800, 7200, 21_600, 86_400, 259_200];
+
 /// A job to add.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewJob {
@@ -284,6 +299,10 @@ pub struct ImageView {
     pub state: ImageState,
     /// Why, when it failed.
     pub reason: Option<String>,
+    /// How often reading it failed, or read only a part, in a row.
+    pub tries: u32,
+    /// When the next try is due.
+    pub retry_at: Option<Timestamp>,
     /// Where it is found now.
     pub references: Vec<ImageReference>,
     /// When its inventory was committed.

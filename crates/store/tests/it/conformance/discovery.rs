@@ -146,7 +146,7 @@ pub(crate) async fn artifacts_are_no_images(w: &World) {
     let huge = ResolvedContent::Unreadable { reason: "over 4 MiB".to_owned() };
     w.store.record_manifest(&lease, "app", &manifest_of("huge", huge), at(1)).await.unwrap();
     assert_eq!(w.store.unresolved(a.id).await.unwrap(), []);
-    assert_eq!(w.store.unscanned(a.id, &[Reader::Server], &versions("1")).await.unwrap(), []);
+    assert_eq!(w.store.unscanned(a.id, &[Reader::Server], &versions("1"), at(5)).await.unwrap(), []);
     let notes: Vec<_> = w.tags(&a).await.into_iter().map(|(_, t)| t.note.unwrap_or_default()).collect();
     assert_eq!(notes, ["Helm chart", "over 4 MiB"]);
     // What could not be read once may be readable later.
@@ -154,13 +154,17 @@ pub(crate) async fn artifacts_are_no_images(w: &World) {
     assert_eq!(w.image("huge").await.references.len(), 1);
 }
 
+fn unread(repository: &str, name: &str) -> Unscanned {
+    Unscanned { repository: repository.to_owned(), digest: digest(name), again: false }
+}
+
 pub(crate) async fn unscanned_names_each_image_once(w: &World) {
     let a = w.registry("a").await;
     w.images_in(&a, "zoo", Reader::Server, &["x", "y"]).await;
     w.images_in(&a, "app", Reader::Server, &["x"]).await;
-    let mut expect = [("app".to_owned(), digest("x")), ("zoo".to_owned(), digest("y"))];
-    expect.sort_by_key(|e| e.1);
-    assert_eq!(w.store.unscanned(a.id, &[Reader::Server], &versions("1")).await.unwrap(), expect);
+    let mut expect = [unread("app", "x"), unread("zoo", "y")];
+    expect.sort_by_key(|e| e.digest);
+    assert_eq!(w.store.unscanned(a.id, &[Reader::Server], &versions("1"), at(5)).await.unwrap(), expect);
 }
 
 pub(crate) async fn unscanned_leaves_out_what_is_read_or_failed_in_these_versions(w: &World) {
@@ -171,7 +175,7 @@ pub(crate) async fn unscanned_leaves_out_what_is_read_or_failed_in_these_version
     w.store.fail_image(&lease, &digest("broken"), "no such blob", &versions("1"), at(3)).await.unwrap();
     w.done(&lease).await;
     let unscanned = async |readers: &[Reader], fingerprint: &str| {
-        w.store.unscanned(a.id, readers, &versions(fingerprint)).await.unwrap().len()
+        w.store.unscanned(a.id, readers, &versions(fingerprint), at(5)).await.unwrap().len()
     };
     let server = [Reader::Server];
     assert_eq!(unscanned(&server, "1").await, 0);
@@ -180,8 +184,59 @@ pub(crate) async fn unscanned_leaves_out_what_is_read_or_failed_in_these_version
     assert_eq!(unscanned(&[group("g"), Reader::Server], "1").await, 0);
     let mut shuffled = versions("1");
     shuffled.reverse();
-    assert_eq!(w.store.unscanned(a.id, &server, &shuffled).await.unwrap(), []);
-    assert_eq!(w.store.unscanned(a.id, &server, &shuffled[1..]).await.unwrap().len(), 2);
+    assert_eq!(w.store.unscanned(a.id, &server, &shuffled, at(5)).await.unwrap(), []);
+    assert_eq!(w.store.unscanned(a.id, &server, &shuffled[1..], at(5)).await.unwrap().len(), 2);
+}
+
+/// Images to read at a moment, with whether they were read before.
+async fn due(w: &World, a: &model::registry::Registry, fingerprint: &str, second: i64) -> Vec<bool> {
+    let unread = w.store.unscanned(a.id, &[Reader::Server], &versions(fingerprint), at(second)).await.unwrap();
+    unread.into_iter().map(|image| image.again).collect()
+}
+
+pub(crate) async fn failures_are_due_again_later_and_later(w: &World) {
+    let a = w.registry("a").await;
+    w.images_in(&a, "app", Reader::Server, &["x"]).await;
+    let mut second = 10;
+    for (tries, wait) in (1..).zip(RETRY_AFTER_SECONDS) {
+        let lease = w.scan(&a, "x", Reader::Server).await;
+        w.store.fail_image(&lease, &digest("x"), "gone", &versions("1"), at(second)).await.unwrap();
+        w.done(&lease).await;
+        let view = w.image("x").await;
+        let due_at = second + i64::from(wait);
+        assert_eq!((view.tries, view.retry_at), (tries, Some(at(due_at))));
+        assert_eq!(w.store.next_retry(at(second)).await.unwrap(), Some(at(due_at)));
+        assert_eq!(due(w, &a, "1", due_at - 1).await, [false; 0]);
+        assert_eq!(due(w, &a, "1", due_at).await, [false]);
+        assert_eq!(due(w, &a, "2", second).await, [false], "other detectors may do better at once");
+        second = due_at;
+    }
+    let lease = w.scan(&a, "x", Reader::Server).await;
+    w.store.fail_image(&lease, &digest("x"), "gone", &versions("1"), at(second)).await.unwrap();
+    w.done(&lease).await;
+    assert_eq!(w.image("x").await.retry_at, None, "not for ever");
+    assert_eq!((w.store.next_retry(at(0)).await.unwrap(), due(w, &a, "1", second * 9).await), (None, vec![]));
+    w.commit(&a, "x", Reader::Server, &inventory("x", &[])).await;
+    assert_eq!((w.image("x").await.tries, w.image("x").await.state), (0, ImageState::Scanned));
+}
+
+pub(crate) async fn a_held_image_keeps_its_inventory(w: &World) {
+    let a = w.registry("a").await;
+    w.images_in(&a, "app", Reader::Server, &["x"]).await;
+    w.commit(&a, "x", Reader::Server, &inventory("x", &[])).await;
+    w.judge_all().await;
+    assert_eq!(due(w, &a, "2", 5).await, [true], "read before");
+    let lease = w.scan(&a, "x", Reader::Server).await;
+    w.store.hold_image(&lease, &digest("x"), "layer 1 is gone", &versions("2"), at(10)).await.unwrap();
+    w.done(&lease).await;
+    let view = w.image("x").await;
+    assert_eq!((view.state, view.reason.as_deref()), (ImageState::Partial, Some("layer 1 is gone")));
+    let kept = w.store.inventory(&Scope::All, &digest("x"), &[Reader::Server]).await.unwrap().unwrap();
+    assert_eq!(kept.inventory.detectors, versions("1"));
+    assert_eq!(w.marked().await, ["a/app"], "the gap must be shown");
+    let wait = i64::from(RETRY_AFTER_SECONDS[0]);
+    assert_eq!((due(w, &a, "2", 9 + wait).await, due(w, &a, "2", 10 + wait).await), (vec![], vec![true]));
+    assert_eq!(due(w, &a, "1", 10 + wait).await, [false; 0], "what is stored is of these versions");
 }
 
 pub(crate) async fn images_that_are_not_wanted_are_not_scanned(w: &World) {
@@ -194,14 +249,14 @@ pub(crate) async fn images_that_are_not_wanted_are_not_scanned(w: &World) {
     for manifest in [aged, manifest("young"), manifest("old")] {
         w.store.record_manifest(&lease, "app", &manifest, at(1)).await.unwrap();
     }
-    let unscanned = w.store.unscanned(a.id, &[Reader::Server], &versions("1")).await.unwrap();
-    assert_eq!(unscanned, [("app".to_owned(), digest("young"))]);
+    let unscanned = w.store.unscanned(a.id, &[Reader::Server], &versions("1"), at(5)).await.unwrap();
+    assert_eq!(unscanned, [unread("app", "young")]);
     assert_eq!(w.tags(&a).await[0].1.note.as_deref(), Some("older than 30 days"));
     // Another registry may want it.
     let b = w.registry("b").await;
     w.images_in(&b, "app", Reader::Server, &["aged"]).await;
-    assert_eq!(w.store.unscanned(b.id, &[Reader::Server], &versions("1")).await.unwrap().len(), 1);
-    assert_eq!(w.store.unscanned(a.id, &[Reader::Server], &versions("1")).await.unwrap().len(), 1);
+    assert_eq!(w.store.unscanned(b.id, &[Reader::Server], &versions("1"), at(5)).await.unwrap().len(), 1);
+    assert_eq!(w.store.unscanned(a.id, &[Reader::Server], &versions("1"), at(5)).await.unwrap().len(), 1);
 }
 
 pub(crate) async fn lists_page_stably(w: &World) {
@@ -259,7 +314,7 @@ pub(crate) async fn two_registries_see_the_same_index_each_in_its_way(w: &World)
         w.store.record_manifest(&lease, "app", &index("index", members), at(1)).await.unwrap();
     }
     let unscanned = async |registry: &model::registry::Registry| {
-        w.store.unscanned(registry.id, &[Reader::Server], &versions("1")).await.unwrap().len()
+        w.store.unscanned(registry.id, &[Reader::Server], &versions("1"), at(5)).await.unwrap().len()
     };
     assert_eq!((unscanned(&a).await, unscanned(&b).await), (1, 2));
 }

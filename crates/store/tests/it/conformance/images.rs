@@ -3,7 +3,7 @@
 use crate::world::*;
 use model::discovery::ResolvedContent;
 use model::job::{ImageState, JobOutcome};
-use model::{ImageInventory, PackageFormat, PackageKey, Reader, Scope};
+use model::{ImageInventory, LayerInventory, PackageFormat, PackageKey, Reader, Scope};
 use store::ErrorKind;
 use store::types::*;
 
@@ -92,7 +92,8 @@ pub(crate) async fn gaps_make_way(w: &World) {
         (w.image("app").await.state, package.key.name)
     };
     assert_eq!(commit(ImageState::Partial, "one").await, (ImageState::Partial, "one".to_owned()));
-    assert_eq!(commit(ImageState::Partial, "two").await, (ImageState::Partial, "one".to_owned()));
+    // Facts are kept, so a later reading of a part knows at least as much.
+    assert_eq!(commit(ImageState::Partial, "two").await, (ImageState::Partial, "two".to_owned()));
     assert_eq!(commit(ImageState::Scanned, "three").await, (ImageState::Scanned, "three".to_owned()));
     assert_eq!(commit(ImageState::Partial, "four").await, (ImageState::Scanned, "three".to_owned()));
     let lease = w.scan(&a, "app", Reader::Server).await;
@@ -149,8 +150,8 @@ pub(crate) async fn what_a_group_read_stays_in_the_group(w: &World) {
     w.images_in(&cloud, "app", Reader::Server, &["app"]).await;
     w.judge_all().await;
     let (server, both) = ([Reader::Server], [Reader::Server, group("g")]);
-    assert_eq!(w.store.unscanned(cloud.id, &server, &versions("1")).await.unwrap().len(), 1);
-    assert_eq!(w.store.unscanned(broker.id, &both, &versions("1")).await.unwrap(), []);
+    assert_eq!(w.store.unscanned(cloud.id, &server, &versions("1"), at(5)).await.unwrap().len(), 1);
+    assert_eq!(w.store.unscanned(broker.id, &both, &versions("1"), at(5)).await.unwrap(), []);
     let in_cloud = ImageFilter { registry: Some(cloud.id), ..ImageFilter::default() };
     let view = w.store.images(&Scope::All, &in_cloud, &Page::first(9)).await.unwrap().remove(0);
     assert_eq!((view.state, view.resolved.layers.len(), view.reader), (ImageState::Pending, 2, None));
@@ -199,6 +200,33 @@ pub(crate) async fn images_are_filtered_and_paged(w: &World) {
     let places: Vec<_> = references.iter().map(|r| (&*r.registry_name, &*r.repository, &*r.tag)).collect();
     assert_eq!(places, [("a", "app", "y"), ("b", "base", "y")]);
     assert_eq!(w.store.image(&Scope::All, &digest("no")).await.unwrap_err().kind, ErrorKind::NotFound);
+}
+
+pub(crate) async fn a_whole_reading_drops_the_facts_of_old_versions(w: &World) {
+    let a = w.registry("a").await;
+    w.images_in(&a, "app", Reader::Server, &["app"]).await;
+    let blob = resolved("app").layers[0].blob;
+    let lease = w.scan(&a, "app", Reader::Server).await;
+    let facts = |fingerprint: &str| LayerInventory {
+        blob,
+        diff_id: digest("diff"),
+        bytes: 1,
+        bytes_uncompressed: 1,
+        detectors: versions(fingerprint)
+            .into_iter()
+            .map(|version| (version.detector, model::inventory::DetectorFacts::new(version)))
+            .collect(),
+    };
+    for fingerprint in ["1", "2"] {
+        w.store.put_facts(&lease, &Reader::Server, &facts(fingerprint), at(1)).await.unwrap();
+    }
+    w.done(&lease).await;
+    let known = async |fingerprint: &str| {
+        w.store.facts(&blob, &[Reader::Server], &versions(fingerprint)).await.unwrap().is_some()
+    };
+    let newer = ImageInventory { detectors: versions("2"), ..inventory("app", &[]) };
+    w.commit(&a, "app", Reader::Server, &newer).await;
+    assert_eq!((known("1").await, known("2").await), (false, true));
 }
 
 pub(crate) async fn an_unknown_image_is_refused(w: &World) {

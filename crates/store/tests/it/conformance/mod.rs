@@ -55,6 +55,7 @@ macro_rules! every_promise {
                 unresolved_are_wanted_live_digests a_manifest_makes_images_of_each_member
                 recording_the_same_manifest_changes_nothing artifacts_are_no_images
                 unscanned_names_each_image_once unscanned_leaves_out_what_is_read_or_failed_in_these_versions
+                failures_are_due_again_later_and_later a_held_image_keeps_its_inventory
                 images_that_are_not_wanted_are_not_scanned lists_page_stably repositories_show_counts
                 two_registries_see_the_same_index_each_in_its_way
                 the_servers_word_about_a_manifest_comes_first
@@ -78,7 +79,7 @@ macro_rules! every_promise {
                 newer_detectors_replace_an_inventory gaps_make_way a_leased_image_is_scanning
                 failures_say_why what_a_group_read_stays_in_the_group images_are_filtered_and_paged
                 an_unknown_image_is_refused manifests_tell_image_index_and_other a_commit_marks_for_judgement
-                large_inventories_are_replaced
+                large_inventories_are_replaced a_whole_reading_drops_the_facts_of_old_versions
             }
             matches {
                 new_packages_are_to_be_matched matches_that_differ_mark_repositories touched_names_become_stale
@@ -94,6 +95,7 @@ macro_rules! every_promise {
             }
             intents {
                 policies_count_revisions exceptions_come_and_go settings_are_kept
+                rules_and_tuning_count_revisions edits_are_causes_until_judged
             }
             access {
                 tokens_are_found_by_hash_until_over tokens_are_spent_once agents_are_seen
