@@ -226,6 +226,17 @@ pub(crate) enum FeedsAction {
         #[command(flatten)]
         intel: IntelArgument,
     },
+    /// List the packages, vulnerabilities and file hashes that changed since one of the last 30 generations.
+    Changes {
+        /// The older generation; 0 is before the first.
+        #[arg(long, value_name = "GENERATION")]
+        since: u64,
+        /// How it is written.
+        #[arg(long, value_enum, default_value_t = StatusFormat::Table)]
+        format: StatusFormat,
+        #[command(flatten)]
+        intel: IntelArgument,
+    },
     /// Remove a feed by its id, or several with a pattern that ends in `*`.
     Remove {
         /// The feed.
@@ -239,6 +250,66 @@ pub(crate) enum FeedsAction {
         #[command(flatten)]
         intel: IntelArgument,
     },
+    /// Write everything that is in force to one file.
+    Pack {
+        /// The file.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// Sign its list with this Ed25519 key (PEM, PKCS #8).
+        #[arg(long, value_name = "FILE")]
+        key: Option<PathBuf>,
+        #[command(flatten)]
+        intel: IntelArgument,
+    },
+    /// Put the feeds of a packed file into force; feeds that it does not hold stay.
+    Unpack {
+        /// The file.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        #[command(flatten)]
+        trust: TrustArguments,
+        /// Take the file whose list has this digest, signed or not.
+        #[arg(long, value_name = "DIGEST", group = "why")]
+        digest: Option<model::Digest>,
+        #[command(flatten)]
+        intel: IntelArgument,
+    },
+    /// Upload everything that is in force to a registry, as an OCI artifact.
+    Push {
+        /// [registry/]repository:tag
+        #[arg(value_name = "REF")]
+        reference: model::ImageRef,
+        /// Sign its list with this Ed25519 key (PEM, PKCS #8).
+        #[arg(long, value_name = "FILE")]
+        key: Option<PathBuf>,
+        #[command(flatten)]
+        transport: Transport,
+        #[command(flatten)]
+        intel: IntelArgument,
+    },
+    /// Download an artifact from a registry and put its feeds into force; REF@sha256:… needs no signature.
+    Pull {
+        /// [registry/]repository[:tag][@digest]
+        #[arg(value_name = "REF")]
+        reference: model::ImageRef,
+        #[command(flatten)]
+        trust: TrustArguments,
+        #[command(flatten)]
+        transport: Transport,
+        #[command(flatten)]
+        intel: IntelArgument,
+    },
+}
+
+/// Why packed intelligence is believed.
+#[derive(Debug, Args)]
+pub(crate) struct TrustArguments {
+    /// Take what is signed with the Ed25519 key whose public half this is (PEM); may be given several times.
+    #[arg(long, value_name = "FILE", group = "why")]
+    pub(crate) trust_key: Vec<PathBuf>,
+    /// Take what is not signed too.
+    #[arg(long, group = "why")]
+    pub(crate) allow_unsigned: bool,
 }
 
 #[derive(Debug, Args)]

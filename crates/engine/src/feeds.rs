@@ -5,6 +5,7 @@
 //! Invariant: an import replaces exactly the feeds that the source holds; a document that is broken as a whole
 //! leaves its feed as it was, with the reason beside it.
 
+use crate::intelligence::note_changes;
 use crate::{Error, ErrorKind, Result};
 use analyze::archive;
 use intel::{CompiledFeed, Compiler, FeedMeta, Intake};
@@ -27,6 +28,8 @@ pub const FILES_MAX: usize = 1_000_000;
 pub struct Imported {
     /// The generation that is in force now.
     pub generation: u64,
+    /// There was no generation before it.
+    pub is_first: bool,
     /// The feeds that were replaced.
     pub feeds: Vec<FeedMeta>,
     /// Documents that were not recognised, by path.
@@ -91,7 +94,8 @@ pub fn remove(folder: &IntelFolder, pattern: &str) -> Result<Vec<String>> {
             format!("no feed is called {pattern:?}: `pratique feeds status` lists them"),
         ));
     }
-    folder.install(Vec::new(), &ids)?;
+    let number = folder.install(Vec::new(), &ids)?;
+    note_changes(folder, number)?;
     Ok(ids)
 }
 
@@ -291,7 +295,13 @@ impl Import {
         let rows: Vec<(String, String, Vec<u8>)> =
             replaced.into_iter().map(|(id, (meta, bytes))| (id, meta, bytes)).collect();
         out.generation = if rows.is_empty() { before.number } else { folder.install(rows, &[])? };
-        note_changes(folder, before.number, &mut out)?;
+        if out.generation > before.number {
+            let changes = note_changes(folder, out.generation)?;
+            out.is_first = before.number == 0;
+            out.changed_packages = changes.packages.iter().map(|(release, name)| format!("{release} {name}")).collect();
+            out.changed_hashes = changes.hashes.len();
+            out.changed_vulnerabilities = changes.vulnerabilities.len();
+        }
         Ok(out)
     }
 }
@@ -314,15 +324,6 @@ fn mark_failed(
         let bytes: &[u8] = (*feed.bytes).as_ref();
         replaced.insert(feed.id.clone(), (text, bytes.to_vec()));
     }
-    Ok(())
-}
-
-fn note_changes(folder: &IntelFolder, before: u64, out: &mut Imported) -> Result<()> {
-    let library = crate::intelligence::Library::open(folder.path())?;
-    let Some(changes) = library.changes_since(before)? else { return Ok(()) };
-    out.changed_packages = changes.packages.iter().map(|(release, name)| format!("{release} {name}")).collect();
-    out.changed_hashes = changes.hashes.len();
-    out.changed_vulnerabilities = changes.vulnerabilities.len();
     Ok(())
 }
 

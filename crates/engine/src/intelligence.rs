@@ -1,9 +1,10 @@
 //! The intelligence in force: opened from its folder, swapped as a whole when a new generation is installed.
 
 use crate::{Error, ErrorKind, Result};
-use intel::{FeedMeta, Intelligence, Segment};
+use intel::{Changes, FeedMeta, Intelligence, Segment};
 use model::Digest;
 use sha2::{Digest as _, Sha256};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Arc, RwLock};
 use store::intel_folder::{InstalledGeneration, IntelFolder};
@@ -57,27 +58,29 @@ impl Library {
         Ok(Some(number))
     }
 
-    /// What the step from an older generation to the one in force changed; `None` when the older one is gone.
+    /// What the steps from an older generation to the one in force changed; `None` when that is not known any more:
+    /// then anything may have.
     ///
     /// # Errors
     /// When a segment is damaged.
-    pub fn changes_since(&self, old: u64) -> Result<Option<intel::Changes>> {
+    pub fn changes_since(&self, old: u64) -> Result<Option<Changes>> {
+        let now = self.folder.current_number()?;
+        if let Some(found) = self.kept_changes(old, now)? {
+            return Ok(Some(found));
+        }
         let Some(before) = self.folder.generation(old)? else { return Ok(None) };
-        let now = self.folder.current()?;
-        let mut total = intel::Changes::default();
-        let mut ids: Vec<&str> = before.feeds.iter().chain(&now.feeds).map(|feed| feed.id.as_str()).collect();
-        ids.sort_unstable();
-        ids.dedup();
-        for id in ids {
-            let old = before.feeds.iter().find(|feed| feed.id == id);
-            let new = now.feeds.iter().find(|feed| feed.id == id);
-            if old.map(|feed| feed.digest) == new.map(|feed| feed.digest) {
-                continue;
+        let Some(now) = self.folder.generation(now)? else { return Ok(None) };
+        changes_between(&before, &now).map(Some)
+    }
+
+    /// Puts together what each generation since then has noted.
+    fn kept_changes(&self, old: u64, now: u64) -> Result<Option<Changes>> {
+        let mut total = Changes::default();
+        for number in old.saturating_add(1)..=now {
+            match self.folder.changes::<Changes>(number)? {
+                Some(step) => total.merge(step),
+                None => return Ok(None),
             }
-            let old = old.map(|feed| open_segment(&feed.bytes)).transpose()?;
-            let new = new.map(|feed| open_segment(&feed.bytes)).transpose()?;
-            let step = intel::changes(old.as_ref(), new.as_ref()).map_err(crate::error::from_intel)?;
-            total.merge(step);
         }
         Ok(Some(total))
     }
@@ -98,6 +101,40 @@ impl Library {
         };
         Ok(releases(&before) != releases(&self.folder.current()?))
     }
+}
+
+/// What differs between two generations.
+///
+/// # Errors
+/// When a segment is damaged.
+pub fn changes_between(before: &InstalledGeneration, now: &InstalledGeneration) -> Result<Changes> {
+    let mut total = Changes::default();
+    let ids: BTreeSet<&str> = before.feeds.iter().chain(&now.feeds).map(|feed| feed.id.as_str()).collect();
+    for id in ids {
+        let old = before.feeds.iter().find(|feed| feed.id == id);
+        let new = now.feeds.iter().find(|feed| feed.id == id);
+        if old.map(|feed| feed.digest) == new.map(|feed| feed.digest) {
+            continue;
+        }
+        let old = old.map(|feed| open_segment(&feed.bytes)).transpose()?;
+        let new = new.map(|feed| open_segment(&feed.bytes)).transpose()?;
+        total.merge(intel::changes(old.as_ref(), new.as_ref()).map_err(crate::error::from_intel)?);
+    }
+    Ok(total)
+}
+
+/// Notes what the newest generation changed, so that it is known for as long as [`store::intel_folder::CHANGES_KEPT`]
+/// says. The generation before is still there right after an install.
+///
+/// # Errors
+/// When a segment is damaged, or the note cannot be written.
+pub fn note_changes(folder: &IntelFolder, number: u64) -> Result<Changes> {
+    let (Some(before), Some(now)) = (folder.generation(number.saturating_sub(1))?, folder.generation(number)?) else {
+        return Ok(Changes::default());
+    };
+    let changes = changes_between(&before, &now)?;
+    folder.put_changes(number, &changes)?;
+    Ok(changes)
 }
 
 fn load(generation: InstalledGeneration) -> Result<Loaded> {

@@ -191,7 +191,11 @@ pub fn judge(
     let mut matches: BTreeMap<PackageKey, Arc<[Match]>> = BTreeMap::new();
     if scanners.vulnerabilities || scanners.malware {
         for package in &inventory.packages {
-            let mut found = intelligence.matches(&package.key).map_err(crate::error::from_intel)?;
+            let found = match show {
+                Show::All => intelligence.matches(&package.key),
+                Show::Open => intelligence.possible(&package.key),
+            };
+            let mut found = found.map_err(crate::error::from_intel)?;
             found.retain(|m| if m.malicious { scanners.malware } else { scanners.vulnerabilities });
             if !found.is_empty() {
                 matches.insert(package.key.clone(), found.into());

@@ -4,11 +4,12 @@ use crate::error::Result;
 use crate::record::Key;
 use crate::segment::Segment;
 use model::{Digest, EcosystemRelease};
+use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
 /// What differs: everything that a judgement may have to be made again for.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Changes {
     /// Packages whose advisories were added, removed or changed in anything that a match shows. Names as
     /// [`lookup_keys`](crate::lookup_keys) gives them.

@@ -39,6 +39,8 @@ pub(crate) enum Access {
     Catalogue,
     /// Reading one repository.
     Pull(String),
+    /// Reading and writing one repository.
+    Push(String),
 }
 
 impl Access {
@@ -48,6 +50,7 @@ impl Access {
             Self::Nothing => None,
             Self::Catalogue => Some("registry:catalog:*".to_owned()),
             Self::Pull(repository) => Some(format!("repository:{repository}:pull")),
+            Self::Push(repository) => Some(format!("repository:{repository}:pull,push")),
         }
     }
 
@@ -60,8 +63,18 @@ impl Access {
                 .strip_prefix("repository:")
                 .and_then(|rest| rest.strip_prefix(repository.as_str()))
                 .is_some_and(|actions| actions.starts_with(':')),
+            // A challenge to a request that only reads would not name the right to write.
+            Self::Push(_) => false,
         };
         challenged.filter(about_the_same).map(str::to_owned).or_else(|| self.scope())
+    }
+
+    /// What is to be done, for people.
+    pub(crate) const fn verb(&self) -> &'static str {
+        match self {
+            Self::Nothing | Self::Catalogue | Self::Pull(_) => "read",
+            Self::Push(_) => "write",
+        }
     }
 
     /// For people.
@@ -69,7 +82,7 @@ impl Access {
         match self {
             Self::Nothing => "its API".to_owned(),
             Self::Catalogue => "its list of repositories".to_owned(),
-            Self::Pull(repository) => format!("repository {repository}"),
+            Self::Pull(repository) | Self::Push(repository) => format!("repository {repository}"),
         }
     }
 }
@@ -163,8 +176,12 @@ impl Authorizer {
         }
         let host = host_of(&self.base);
         let text = match &self.credentials {
-            Some(user) => format!("{host} does not let {} read {}", shown(user), access.what()),
-            None => format!("{host} does not let everyone read {}: give a username and password", access.what()),
+            Some(user) => format!("{host} does not let {} {} {}", shown(user), access.verb(), access.what()),
+            None => format!(
+                "{host} does not let everyone {} {}: give a username and password",
+                access.verb(),
+                access.what()
+            ),
         };
         Error::new(ErrorKind::Denied, text)
     }

@@ -1,7 +1,8 @@
 //! The folder of compiled intelligence: immutable segment files, and generations that name them.
 //!
-//! `segments/<sha256>` are the files, `generation-N.json` says which feeds a generation has, `current` names the
-//! generation in force with the digest of its manifest. Not here: what is in a segment.
+//! `segments/<sha256>` are the files, `generation-N.json` says which feeds a generation has, `changes-N` what it changed,
+//! `current` names the generation in force with the digest of its manifest. Not here: what is in a segment, and what
+//! a change is.
 //!
 //! Invariant: `current` is swapped by rename after everything that it leads to is on disk, so a crash at any
 //! moment leaves the old generation or the new one. Everything here blocks.
@@ -10,6 +11,7 @@ use crate::mapped::Mapped;
 use crate::packed::sha256;
 use crate::{Error, ErrorKind, Result, durable};
 use model::Digest;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -18,6 +20,10 @@ use std::sync::Arc;
 /// How many generations are kept, the one in force included.
 pub const GENERATIONS_KEPT: u64 = 3;
 
+/// For how many generations it is kept what each of them changed.
+pub const CHANGES_KEPT: u64 = 30;
+
+const CHANGES_BYTES_MAX: u64 = 256 << 20;
 const MANIFEST_BYTES_MAX: u64 = 64 << 20;
 const CURRENT_BYTES_MAX: u64 = 1024;
 
@@ -174,6 +180,27 @@ impl IntelFolder {
         Ok(manifest.feeds.len() as u64)
     }
 
+    /// Keeps what a generation changed, for as long as [`CHANGES_KEPT`] says.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn put_changes<T: Serialize>(&self, number: u64, changes: &T) -> Result<()> {
+        durable::write(&self.changes_path(number), &crate::packed::pack(changes)?)
+    }
+
+    /// What a generation changed; `None` when that was not kept, or cannot be read any more.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn changes<T: DeserializeOwned>(&self, number: u64) -> Result<Option<T>> {
+        let bytes = durable::read(&self.changes_path(number), CHANGES_BYTES_MAX)?;
+        Ok(bytes.and_then(|bytes| crate::packed::unpack(&bytes).ok()))
+    }
+
+    fn changes_path(&self, number: u64) -> PathBuf {
+        self.folder.join(format!("changes-{number}"))
+    }
+
     fn segment_path(&self, digest: &Digest) -> PathBuf {
         self.folder.join("segments").join(digest.hex())
     }
@@ -273,6 +300,10 @@ impl IntelFolder {
     fn sweep_old(&self, current: u64) -> Result<()> {
         let mut used = BTreeSet::new();
         for name in durable::names(&self.folder)? {
+            let changes = name.strip_prefix("changes-").and_then(|n| n.parse::<u64>().ok());
+            if changes.is_some_and(|number| number >= current || number + CHANGES_KEPT <= current) {
+                durable::remove(&self.folder.join(&name))?;
+            }
             let number = name.strip_prefix("generation-").and_then(|n| n.strip_suffix(".json")?.parse::<u64>().ok());
             let Some(number) = number else { continue };
             if number > current || number + GENERATIONS_KEPT <= current {
@@ -362,6 +393,22 @@ mod tests {
         assert_eq!(manifests.collect::<Vec<_>>(), ["generation-3.json", "generation-4.json", "generation-5.json"]);
         assert_eq!(durable::names(&dir.path().join("segments")).unwrap().len(), 3);
         assert_eq!((*first.feeds[0].bytes).as_ref(), b"one");
+    }
+
+    #[test]
+    fn what_generations_changed_is_kept_longer_than_they_are() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = IntelFolder::open(dir.path()).unwrap();
+        for n in 1..=40u64 {
+            assert_eq!(folder.install(vec![feed("a", &n.to_string())], &[]).unwrap(), n);
+            folder.put_changes(n, &vec![n]).unwrap();
+        }
+        let kept: Vec<u64> = (1..=41).filter(|n| folder.changes::<Vec<u64>>(*n).unwrap().is_some()).collect();
+        assert_eq!(kept, (11..=40).collect::<Vec<_>>());
+        assert_eq!(folder.changes::<Vec<u64>>(20).unwrap(), Some(vec![20]));
+        fs::write(dir.path().join("changes-20"), "damaged").unwrap();
+        assert_eq!(folder.changes::<Vec<u64>>(20).unwrap(), None);
+        assert_eq!(folder.generation(20).unwrap().map(|g| g.number), None);
     }
 
     #[test]

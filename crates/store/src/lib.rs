@@ -9,6 +9,7 @@ mod durable;
 mod error;
 pub mod fact_cache;
 pub mod intel_folder;
+pub mod intel_pack;
 mod key;
 mod mapped;
 mod packed;

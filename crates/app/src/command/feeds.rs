@@ -1,4 +1,6 @@
-//! `pratique feeds import|sync|status|remove|verify`: what the program knows of the world.
+//! `pratique feeds …`: what the program knows of the world.
+
+mod pack;
 
 use crate::arguments::{FeedsAction, FeedsArguments, IntelArgument, StatusFormat};
 use crate::exit::Exit;
@@ -21,8 +23,17 @@ pub(crate) async fn run(arguments: FeedsArguments) -> Result<Exit> {
         FeedsAction::Import { from, intel } => import(&from, intel).await,
         FeedsAction::Sync { feeds, intel } => sync(&feeds, intel).await,
         FeedsAction::Status { format, intel } => status(format, intel),
+        FeedsAction::Changes { since, format, intel } => changes(since, format, intel),
         FeedsAction::Remove { feed, intel } => remove(&feed, intel),
         FeedsAction::Verify { intel } => verify(intel),
+        FeedsAction::Pack { file, key, intel } => pack::pack(&folder(intel)?, &file, key.as_deref()),
+        FeedsAction::Unpack { file, trust, digest, intel } => pack::unpack(&folder(intel)?, &file, &trust, digest),
+        FeedsAction::Push { reference, key, transport, intel } => {
+            pack::push(&folder(intel)?, &reference, key.as_deref(), &transport).await
+        }
+        FeedsAction::Pull { reference, trust, transport, intel } => {
+            pack::pull(&folder(intel)?, &reference, &trust, &transport).await
+        }
     }
 }
 
@@ -61,7 +72,12 @@ fn tell(imported: &Imported) {
         "broken, its feed keeps the old data",
         imported.failed.iter().map(|f| format!("{} ({}): {}", f.path, f.feed, f.reason)),
     );
-    named("changed", imported.changed_packages.iter().cloned());
+    // Everything is new in the first generation; later, the changes are what one wants to see.
+    if imported.is_first {
+        named("changed", imported.changed_packages.iter().cloned());
+    } else {
+        imported.changed_packages.iter().for_each(|line| anstream::println!("changed: {line}"));
+    }
     anstream::println!(
         "generation {}: {} packages, {} file hashes and {} vulnerabilities changed",
         imported.generation,
@@ -136,6 +152,35 @@ fn status_line(feed: &FeedMeta) {
     for (what, count) in &feed.skipped {
         anstream::println!("  {count} records left out: {what}");
     }
+}
+
+/// What every generation after `since` changed.
+fn changes(since: u64, format: StatusFormat, intel: IntelArgument) -> Result<Exit> {
+    let library = Library::open(&folders::intelligence(intel.intel)?)?;
+    let now = library.current().intelligence.generation();
+    if since > now {
+        bail!("generation {since} is not there yet: the one in force is {now}");
+    }
+    let Some(changes) = library.changes_since(since)? else {
+        bail!("what changed since generation {since} is not known any more");
+    };
+    match format {
+        StatusFormat::Json => {
+            let packages: Vec<String> =
+                changes.packages.iter().map(|(release, name)| format!("{release} {name}")).collect();
+            let body = json!({ "version": 1, "since": since, "generation": now, "packages": packages,
+                "vulnerabilities": changes.vulnerabilities, "hashes": changes.hashes });
+            anstream::println!("{}", serde_json::to_string_pretty(&body)?);
+        }
+        StatusFormat::Table => {
+            for (release, name) in &changes.packages {
+                anstream::println!("package        {release} {name}");
+            }
+            changes.vulnerabilities.iter().for_each(|id| anstream::println!("vulnerability  {id}"));
+            changes.hashes.iter().for_each(|digest| anstream::println!("hash           {digest}"));
+        }
+    }
+    Ok(Exit::Done)
 }
 
 fn remove(feed: &str, intel: IntelArgument) -> Result<Exit> {

@@ -142,7 +142,20 @@ pub(crate) fn read_policies(path: &Path) -> Result<PolicySet> {
 }
 
 fn open_options(arguments: &ScanArguments) -> Result<OpenOptions> {
-    let transport = &arguments.transport;
+    let platform = match &arguments.platform {
+        None => PlatformChoice::Host,
+        Some(PlatformArgument::All) => PlatformChoice::All,
+        Some(PlatformArgument::One(platform)) => PlatformChoice::One(platform.clone()),
+    };
+    transport_options(&arguments.transport, platform, arguments.spool_max)
+}
+
+/// How a registry is reached.
+pub(crate) fn transport_options(
+    transport: &Transport,
+    platform: PlatformChoice,
+    spool_bytes_max: u64,
+) -> Result<OpenOptions> {
     let plain_http = transport.plain_http || transport.insecure;
     let skip_tls_verify = transport.skip_tls_verify || transport.insecure;
     let credentials = credentials(transport)?;
@@ -152,17 +165,13 @@ fn open_options(arguments: &ScanArguments) -> Result<OpenOptions> {
     let read =
         |path: &Path| std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()));
     Ok(OpenOptions {
-        platform: match &arguments.platform {
-            None => PlatformChoice::Host,
-            Some(PlatformArgument::All) => PlatformChoice::All,
-            Some(PlatformArgument::One(platform)) => PlatformChoice::One(platform.clone()),
-        },
+        platform,
         plain_http,
         skip_tls_verify,
         ca_certificate: transport.ca.as_deref().map(read).transpose()?,
         credentials,
         user_agent: remote::server_user_agent(),
-        spool_bytes_max: arguments.spool_max,
+        spool_bytes_max,
     })
 }
 

@@ -56,6 +56,14 @@ impl FromStr for Source {
     }
 }
 
+/// A client of the registry that a reference names, with the login of the options or of the docker credential store.
+///
+/// # Errors
+/// When the login or the certificate cannot be read.
+pub async fn registry_client(image: &ImageRef, options: &OpenOptions) -> Result<remote::oci::RegistryClient> {
+    registry::client(image, options).await
+}
+
 type Make = fn(PathBuf, Option<String>) -> Source;
 
 const SCHEMES: [(&str, Make); 3] =

@@ -54,7 +54,8 @@ pub(super) async fn open(image: &ImageRef, options: &OpenOptions) -> Result<Vec<
     }
 }
 
-async fn client(image: &ImageRef, options: &OpenOptions) -> Result<RegistryClient> {
+/// A client of the registry that a reference names.
+pub(super) async fn client(image: &ImageRef, options: &OpenOptions) -> Result<RegistryClient> {
     let credentials = match &options.credentials {
         Some(given) => Some(given.clone()),
         None => {

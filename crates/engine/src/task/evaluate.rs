@@ -56,6 +56,10 @@ impl Cause {
 /// Packages matched, and repositories judged, between two looks at what else is waiting.
 const BATCH: u32 = 500;
 
+/// With more changed packages than this, every distinct package is matched again: that is then quicker than to look for
+/// those that are in use.
+const CHANGED_NAMED_MAX: usize = 50_000;
+
 /// Everything that evaluation works with.
 #[derive(Clone)]
 pub struct Evaluator {
@@ -135,17 +139,28 @@ impl Evaluator {
             let hashes: Vec<Digest> = changes.hashes.iter().copied().collect();
             store.touch_hashes(&hashes).await?;
         }
-        let packages = if changes.vulnerabilities.is_empty() {
-            PackageChanges::Names(changes.packages.into_iter().collect())
-        } else {
-            // Exploitation data speaks of vulnerabilities, not of packages: distinct packages are few.
-            PackageChanges::All
-        };
-        store.touch_packages(&packages).await?;
+        store.touch_packages(&self.changed_packages(changes).await?).await?;
         if self.library.coverage_changed_since(store.judged_generation().await?)? {
             store.touch_repositories(Touch::All, now).await?;
         }
         Ok(())
+    }
+
+    /// Ratings and exploitation data speak of vulnerabilities, so the packages are looked up whose advisories name them.
+    async fn changed_packages(&self, changes: intel::Changes) -> Result<PackageChanges> {
+        let intel::Changes { mut packages, vulnerabilities, .. } = changes;
+        if !vulnerabilities.is_empty() {
+            let loaded = self.library.current();
+            let with =
+                tokio::task::spawn_blocking(move || loaded.intelligence.packages_with(&vulnerabilities))
+                    .await
+                    .map_err(|e| Error::because(ErrorKind::Internal, "a look for changed packages was cut off", e))?;
+            packages.extend(with.map_err(crate::error::from_intel)?);
+        }
+        if packages.len() > CHANGED_NAMED_MAX {
+            return Ok(PackageChanges::All);
+        }
+        Ok(PackageChanges::Names(packages.into_iter().collect()))
     }
 
     /// Matches and judges until nothing is left.
@@ -190,11 +205,13 @@ impl Evaluator {
     }
 }
 
+/// What the packages may have. What they do not have is never stored: nobody is shown it, and it is most of what advisories
+/// say.
 fn match_all(
     intelligence: &Intelligence,
     rows: Vec<(Id<kind::Package>, PackageKey)>,
 ) -> Result<Vec<(Id<kind::Package>, Vec<Match>)>> {
-    rows.into_iter().map(|(id, key)| Ok((id, intelligence.matches(&key).map_err(crate::error::from_intel)?))).collect()
+    rows.into_iter().map(|(id, key)| Ok((id, intelligence.possible(&key).map_err(crate::error::from_intel)?))).collect()
 }
 
 fn add(total: &mut IssueDelta, delta: IssueDelta) {

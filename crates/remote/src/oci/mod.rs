@@ -8,6 +8,7 @@
 mod blob;
 mod manifest;
 mod paging;
+mod push;
 
 pub use blob::BlobReader;
 pub use manifest::{
@@ -19,6 +20,7 @@ use crate::auth::{Access, Authorizer};
 use crate::http::{Client, Options, Request, cut, host_of, status_kind};
 use crate::retry::retrying;
 use crate::{Endpoint, Error, ErrorKind, Limits, Result};
+use bytes::Bytes;
 use model::Digest;
 use model::layer::Descriptor;
 use model::reference::{is_repository, is_tag};
@@ -28,6 +30,7 @@ use sha2::{Digest as _, Sha256};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 use url::Url;
 
 /// One registry. Cloning shares its connections and tokens.
@@ -85,13 +88,29 @@ struct Ask<'a> {
     accept: Option<&'static str>,
     /// Bytes to leave out at the start.
     skip_bytes: u64,
+    /// What is sent, and as what.
+    body: Option<Bytes>,
+    content_type: Option<&'static str>,
+    /// Seconds that the answer may take beyond the usual.
+    seconds_more: u64,
     /// For people.
     what: String,
 }
 
 impl<'a> Ask<'a> {
     fn get(target: &'a str, access: Access, what: String) -> Self {
-        Self { method: Method::GET, target, access, accept: None, skip_bytes: 0, what }
+        let (body, content_type) = (None, None);
+        Self {
+            method: Method::GET,
+            target,
+            access,
+            accept: None,
+            skip_bytes: 0,
+            body,
+            content_type,
+            seconds_more: 0,
+            what,
+        }
     }
 }
 
@@ -361,6 +380,11 @@ impl RegistryClient {
             let range = HeaderValue::try_from(format!("bytes={}-", ask.skip_bytes));
             request.headers.insert(RANGE, range.expect("digits are a header value"));
         }
+        if let Some(media) = ask.content_type {
+            request.headers.insert(CONTENT_TYPE, HeaderValue::from_static(media));
+        }
+        request.body.clone_from(&ask.body);
+        request.timeout += Duration::from_secs(ask.seconds_more);
         request.authorization = self.inner.auth.header(&ask.access).await?;
         let mut response = self.inner.http.send(&request).await?;
         if self.is_challenge(&response) {
@@ -392,7 +416,7 @@ impl RegistryClient {
         let what = &ask.what;
         let text = match status.as_u16() {
             404 => format!("{what} does not exist{said}"),
-            401 | 403 => format!("{from} does not let us read {what}{said}"),
+            401 | 403 => format!("{from} does not let us {} {what}{said}", ask.access.verb()),
             429 => format!("{from} limits the rate of requests; asked for {what}{said}"),
             _ => format!("{from} answered {status} when asked for {what}{said}"),
         };
