@@ -8,6 +8,9 @@ pub(crate) const BODY_BYTES_MAX: usize = 1 << 20;
 /// Body of a policy document, in bytes.
 pub(crate) const POLICY_BYTES_MAX: usize = 8 << 20;
 
+/// Body of a bill of materials, in bytes.
+pub(crate) const SBOM_BYTES_MAX: usize = 64 << 20;
+
 /// Upload of intelligence, in bytes. It goes to a temporary file, not to memory.
 pub(crate) const IMPORT_BYTES_MAX: u64 = 2 << 30;
 

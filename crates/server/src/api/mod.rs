@@ -14,4 +14,5 @@ pub(crate) mod openapi;
 pub(crate) mod operations;
 pub(crate) mod paging;
 pub(crate) mod registries;
+pub(crate) mod sboms;
 pub(crate) mod tokens;

@@ -10,7 +10,8 @@ use super::{SqliteStore, Tx};
 use crate::packed::{from_json, json};
 use crate::traits::Images;
 use crate::types::{
-    ImageFilter, ImageReference, ImageView, InventoryCommit, InventoryCount, ManifestView, Page, StoredInventory,
+    ImageFilter, ImageReference, ImageView, Import, InventoryCommit, InventoryCount, ManifestView, Page,
+    StoredInventory,
 };
 use crate::{Error, ErrorKind, Result};
 use async_trait::async_trait;
@@ -27,6 +28,10 @@ impl Images for SqliteStore {
 
     async fn commit_inventory(&self, lease: &Lease, commit: &InventoryCommit<'_>, now: Timestamp) -> Result<()> {
         self.commit(lease, commit, now).await
+    }
+
+    async fn import_inventory(&self, import: &Import<'_>, by: &str, now: Timestamp) -> Result<()> {
+        self.import(import, by, now).await
     }
 
     async fn fail_image(

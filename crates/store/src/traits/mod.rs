@@ -175,6 +175,9 @@ pub trait Images {
     /// blob; file hashes become searchable; the image's state is set; every repository that shows it is marked for
     /// judgement. One committed inventory per (image, reader, detector versions): repeating it changes nothing.
     async fn commit_inventory(&self, lease: &Lease, commit: &InventoryCommit<'_>, now: Timestamp) -> Result<()>;
+    /// Stores an inventory that a person handed in, with the tag that it is found under and what it is said to be. The
+    /// tag moves when it was there. A row of the audit log; repeating it changes nothing else.
+    async fn import_inventory(&self, import: &Import<'_>, by: &str, now: Timestamp) -> Result<()>;
     /// The image could not be read at all with these detector versions: `unscanned` leaves it out until they change.
     async fn fail_image(
         &self,
