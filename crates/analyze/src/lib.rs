@@ -16,6 +16,7 @@ pub mod malware;
 mod memory;
 pub mod packages;
 mod read;
+pub mod sbom;
 pub mod secrets;
 mod sink;
 mod squash;

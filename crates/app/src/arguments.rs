@@ -36,10 +36,10 @@ pub(crate) enum Command {
     Demo(DemoArguments),
 }
 
-/// REF: [registry/]repo[:tag][@digest], oci:DIR[:tag], oci-archive:FILE[:tag] or docker-archive:FILE[:tag].
+/// REF: [registry/]repo[:tag][@digest], oci:DIR[:tag], oci-archive:FILE[:tag], docker-archive:FILE[:tag] or sbom:FILE.
 #[derive(Debug, Args)]
 pub(crate) struct ScanArguments {
-    /// The image: a registry reference, or oci:, oci-archive:, docker-archive: and a path.
+    /// The image: a registry reference, or oci:, oci-archive:, docker-archive: and a path; or sbom: and a bill of materials.
     #[arg(value_name = "REF")]
     pub(crate) reference: String,
     /// How the report is written: table, json, cyclonedx, spdx, sarif, openvex, junit, gitlab, html, markdown or csv.

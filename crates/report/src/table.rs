@@ -96,7 +96,7 @@ impl Page<'_> {
         for package in &report.packages {
             let kind = package.purl.strip_prefix("pkg:").and_then(|p| p.split('/').next()).unwrap_or_default();
             let source = package.source.as_ref().map_or("", |s| s.name.as_str());
-            let place = package.locations.first().and_then(|l| l.path.as_deref()).unwrap_or("the configuration");
+            let place = package.locations.first().and_then(|l| l.path.as_deref()).unwrap_or("not told");
             let cells =
                 [package.name.as_str(), &package.version, package.ecosystem.as_deref().unwrap_or(kind), source, place];
             table.add_row(cells.map(plain));

@@ -20,6 +20,9 @@ pub(crate) const RULE_DOCUMENTS_MAX: usize = 10_000;
 /// The longest name of a document of rules, in characters.
 pub(crate) const RULE_NAME_CHARS_MAX: usize = 200;
 
+/// Body of a bill of materials, in bytes.
+pub(crate) const SBOM_BYTES_MAX: usize = 64 << 20;
+
 /// Upload of intelligence, in bytes. It goes to a temporary file, not to memory.
 pub(crate) const IMPORT_BYTES_MAX: u64 = 2 << 30;
 

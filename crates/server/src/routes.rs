@@ -4,11 +4,12 @@
 //! Invariant: a route of the API, or a page, cannot be added without saying which role it needs.
 
 use crate::api::{
-    agents, events, images, intelligence, intents, issues, openapi, operations, registries, rules, tokens,
+    agents, events, images, intelligence, intents, issues, openapi, operations, registries, rules, sboms, tokens,
 };
 use crate::auth::guard;
 use crate::limits::{
     AGENT_TIMEOUT, BODY_BYTES_MAX, IMPORT_TIMEOUT, POLICY_BYTES_MAX, PROBE_TIMEOUT, REQUEST_TIMEOUT, RULES_BYTES_MAX,
+    SBOM_BYTES_MAX,
 };
 use crate::page;
 use crate::problem::Problem;
@@ -54,6 +55,9 @@ const PROBE: Budget = Budget { body_bytes_max: BODY_BYTES_MAX, time_max: Some(PR
 const POLICY: Budget = Budget { body_bytes_max: POLICY_BYTES_MAX, time_max: Some(REQUEST_TIMEOUT) };
 /// Brings the installation's own rules, which are compiled before they are stored.
 const RULES: Budget = Budget { body_bytes_max: RULES_BYTES_MAX, time_max: Some(PROBE_TIMEOUT) };
+
+/// Brings a bill of materials.
+const SBOM: Budget = Budget { body_bytes_max: SBOM_BYTES_MAX, time_max: Some(PROBE_TIMEOUT) };
 /// Uploads intelligence: counts its bytes itself.
 const IMPORT: Budget = Budget { body_bytes_max: 0, time_max: Some(IMPORT_TIMEOUT) };
 /// Downloads intelligence.
@@ -146,6 +150,8 @@ fn api(table: &mut Table) {
     table.add(("GET", "/api/v1/images/{digest}/findings"), look, ORDINARY, images::findings);
     table.add(("GET", "/api/v1/images/{digest}/gaps"), look, ORDINARY, images::gaps);
     table.add(("GET", "/api/v1/images/{digest}/compliance"), look, ORDINARY, images::compliance);
+    table.add(("GET", "/api/v1/images/{digest}/sbom"), look, ORDINARY, sboms::get);
+    table.add(("POST", "/api/v1/sboms"), work, SBOM, sboms::add);
     table.add(("GET", "/api/v1/gaps"), look, PROBE, images::all_gaps);
     table.add(("GET", "/api/v1/compliance"), look, PROBE, images::scores);
     table.add(("GET", "/api/v1/issues"), look, ORDINARY, issues::list);
@@ -208,6 +214,7 @@ fn pages(table: &mut Table) {
     table.add(("POST", "/registries/{id}/test"), work, PROBE, page::tree::test);
     table.add(("GET", "/images"), look, ORDINARY, page::images::list);
     table.add(("GET", "/images/{digest}"), look, ORDINARY, page::image::show);
+    table.add(("GET", "/images/{digest}/sbom"), look, ORDINARY, sboms::download);
     table.add(("GET", "/issues"), look, ORDINARY, page::issues::list);
     table.add(("GET", "/issues/{id}"), look, ORDINARY, page::issue::show);
     table.add(("POST", "/issues/{id}"), work, ORDINARY, page::issue::edit);

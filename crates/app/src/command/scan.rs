@@ -5,16 +5,17 @@ use crate::exit::Exit;
 use crate::folders;
 use crate::progress::Progress;
 use crate::secret_rules;
+use analyze::sbom::SbomLimits;
 use analyze::{DetectorOptions, Detectors};
 use anyhow::{Context, Result, bail};
 use engine::clock::{Clock, SystemClock};
 use engine::intelligence::Library;
 use engine::single::{self, Judged, ReadStatistics, SingleScan};
-use engine::source::{self, OpenImage, OpenOptions, PlatformChoice, Source};
+use engine::source::{self, OpenImage, OpenOptions, PlatformChoice, SbomDocument, Source};
 use engine::task::scan::{Reading, share_memory};
 use model::policy::PolicySet;
 use model::registry::Credentials;
-use model::{Detector, ImageInventory, Timestamp};
+use model::{Detector, Digest, ImageInventory, Timestamp};
 use policy::{GateInput, GateResult, Scanners, Show};
 use report::scan::{RenderOptions, ScanInput, ScanReport, Statistics};
 use std::collections::BTreeSet;
@@ -34,14 +35,13 @@ const CACHE_BYTES_MAX: u64 = 1 << 30;
 const LOCAL_SECRET_KEY: [u8; 32] = *b"pratique: one image, no server.\0";
 
 pub(crate) async fn run(arguments: ScanArguments) -> Result<Exit> {
-    let source: Source = arguments.reference.parse()?;
+    let target = Target::read(&arguments.reference)?;
     let scanners = Chosen::new(&arguments.scanners);
     let policies = arguments.policy.as_deref().map(read_policies).transpose()?;
-    let options = open_options(&arguments)?;
-    let images = source::open(&source, &options).await?;
-    if images.len() > 1 && !arguments.format.holds_several() {
-        return Err(one_image_a_document(&arguments, &images).into());
-    }
+    let images = match &target {
+        Target::Image(source) => open_images(&arguments, source).await?,
+        Target::Sbom(_) => Vec::new(),
+    };
     let library = Library::open(&folders::intelligence(arguments.intel.clone())?)?;
     let known = !library.current().intelligence.feeds().is_empty();
     if !known && scanners.named.contains(&Scanner::Vulnerabilities) {
@@ -49,20 +49,50 @@ pub(crate) async fn run(arguments: ScanArguments) -> Result<Exit> {
             "no intelligence is loaded, so vulnerabilities cannot be looked for: run `pratique feeds sync` or `pratique feeds import`"
         );
     }
-    let scan = Scan { arguments: &arguments, scanners, policies, library, now: SystemClock.now(), source: &source };
+    let scan = Scan { arguments: &arguments, scanners, policies, library, now: SystemClock.now(), target: &target };
     let mut reports = Vec::new();
     let mut exit = Exit::Done;
-    let reading = scan.reading()?;
-    for image in &images {
-        let (report, gate) = scan.image(image, &reading).await?;
+    let mut add = |(report, gate): (ScanReport, GateResult)| {
         tell(&report, &gate);
         if !gate.passes() {
             exit = Exit::Refused;
         }
         reports.push(report);
+    };
+    match &target {
+        Target::Sbom(document) => add(scan.sbom(document)?),
+        Target::Image(_) => {
+            let reading = scan.reading()?;
+            for image in &images {
+                add(scan.image(image, &reading).await?);
+            }
+        }
     }
     write_reports(&arguments, &reports)?;
     Ok(exit)
+}
+
+/// What is scanned.
+enum Target {
+    Image(Source),
+    Sbom(Box<SbomDocument>),
+}
+
+impl Target {
+    fn read(reference: &str) -> Result<Self> {
+        Ok(match source::sbom_file(reference)? {
+            Some(path) => Self::Sbom(Box::new(source::read_sbom_file(&path, &SbomLimits::default())?)),
+            None => Self::Image(reference.parse()?),
+        })
+    }
+}
+
+async fn open_images(arguments: &ScanArguments, source: &Source) -> Result<Vec<OpenImage>> {
+    let images = source::open(source, &open_options(arguments)?).await?;
+    if images.len() > 1 && !arguments.format.holds_several() {
+        return Err(one_image_a_document(arguments, &images).into());
+    }
+    Ok(images)
 }
 
 /// A bill of materials is about one image.
@@ -191,13 +221,22 @@ pub(crate) fn password(from_stdin: bool) -> Result<String> {
     Ok(line.trim_end_matches(['\r', '\n']).to_owned())
 }
 
+/// What is judged, in the words of the report.
+struct Judging<'a> {
+    reference: &'a str,
+    digest: Option<&'a Digest>,
+    config_digest: Option<&'a Digest>,
+    /// What policies know it by.
+    identity: Digest,
+}
+
 struct Scan<'a> {
     arguments: &'a ScanArguments,
     scanners: Chosen,
     policies: Option<PolicySet>,
     library: Library,
     now: Timestamp,
-    source: &'a Source,
+    target: &'a Target,
 }
 
 impl Scan<'_> {
@@ -232,24 +271,57 @@ impl Scan<'_> {
         };
         let read = single.read(image).await;
         progress.finish();
-        let (mut inventory, statistics) = read?;
+        let (inventory, statistics) = read?;
+        let judging = Judging {
+            reference: &image.reference,
+            digest: image.digest.as_ref(),
+            config_digest: Some(&image.resolved.config_digest),
+            identity: image.resolved.digest,
+        };
+        self.judge(inventory, &judging, self.statistics(&statistics))
+    }
+
+    /// A bill of materials, in the place of an image. What it cannot tell is a gap for the scanners that were asked for.
+    fn sbom(&self, document: &SbomDocument) -> Result<(ScanReport, GateResult)> {
+        let started = std::time::Instant::now();
+        let options = DetectorOptions { secret_key: LOCAL_SECRET_KEY, limits: analyze::Limits::default() };
+        let version = Detectors::new(options)?.version(Detector::Packages);
+        let mut inventory = analyze::sbom::inventory(&document.sbom, version);
+        let only = self.scanners.detectors();
+        inventory.gaps.retain(|gap| gap.detector.is_none_or(|detector| only.contains(&detector)));
+        let judging = Judging {
+            reference: &self.arguments.reference,
+            digest: None,
+            config_digest: None,
+            identity: document.digest,
+        };
+        let read = ReadStatistics { duration: started.elapsed(), ..ReadStatistics::default() };
+        self.judge(inventory, &judging, self.statistics(&read))
+    }
+
+    fn judge(
+        &self,
+        mut inventory: ImageInventory,
+        judging: &Judging<'_>,
+        statistics: Statistics,
+    ) -> Result<(ScanReport, GateResult)> {
         inventory.packages.retain(|_| self.scanners.has(Scanner::Packages) || self.scanners.has(Scanner::Malware));
         let show = match self.arguments.show {
             ShowArgument::Open => Show::Open,
             ShowArgument::All => Show::All,
         };
         let judged = single::judge(&inventory, &self.library, self.scanners.judged(), show, self.now)?;
-        let gate = self.gate(image, &inventory, &judged);
+        let gate = self.gate(judging.identity, &inventory, &judged);
         let mut findings = judged.findings.clone();
         findings.extend(gate.untrusted.iter().cloned());
         let report = ScanReport::new(ScanInput {
-            reference: &image.reference,
-            digest: image.digest.as_ref(),
-            config_digest: Some(&image.resolved.config_digest),
+            reference: judging.reference,
+            digest: judging.digest,
+            config_digest: judging.config_digest,
             inventory: &inventory,
             findings: &findings,
             gaps: &judged.gaps,
-            statistics: self.statistics(&statistics),
+            statistics,
         });
         Ok((report, gate))
     }
@@ -277,14 +349,13 @@ impl Scan<'_> {
         }
     }
 
-    fn gate(&self, image: &OpenImage, inventory: &ImageInventory, judged: &Judged) -> GateResult {
-        let (host, repository, tags) = match self.source {
-            Source::Registry(reference) => {
+    fn gate(&self, digest: Digest, inventory: &ImageInventory, judged: &Judged) -> GateResult {
+        let (host, repository, tags) = match self.target {
+            Target::Image(Source::Registry(reference)) => {
                 (reference.registry.as_str(), reference.repository.as_str(), reference.tag.iter().cloned().collect())
             }
-            Source::OciFolder(..) | Source::OciArchive(..) | Source::DockerArchive(..) => {
-                ("local", "image", Vec::new())
-            }
+            Target::Image(Source::OciFolder(..) | Source::OciArchive(..) | Source::DockerArchive(..))
+            | Target::Sbom(_) => ("local", "image", Vec::new()),
         };
         let diff_ids: Vec<_> = inventory.layers.iter().map(|layer| layer.diff_id).collect();
         let tags: Vec<String> = tags;
@@ -292,7 +363,7 @@ impl Scan<'_> {
             host,
             repository,
             tags: &tags,
-            digest: image.resolved.digest,
+            digest,
             diff_ids: &diff_ids,
             findings: &judged.findings,
             gaps: &judged.gaps,

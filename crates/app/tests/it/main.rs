@@ -8,5 +8,6 @@ mod crash;
 mod demo;
 mod program;
 mod registry;
+mod sbom;
 mod scan;
 mod secdb;

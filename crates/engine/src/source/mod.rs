@@ -5,7 +5,11 @@
 mod docker_archive;
 mod oci_layout;
 mod registry;
+mod sbom;
 mod tar_index;
+
+pub use analyze::sbom::SbomLimits;
+pub use sbom::{SbomDocument, read_sbom, read_sbom_file, sbom_file};
 
 use crate::task::scan::LayerOpener;
 use crate::{Error, ErrorKind, Result};

@@ -2,6 +2,7 @@
 
 pub mod discover;
 pub mod evaluate;
+pub mod import;
 pub mod plan;
 pub mod resolve;
 pub mod scan;

@@ -149,9 +149,12 @@ pub(crate) fn file_evidence(
     Evidence { layer: Some(layer), path: Some(path.clone()), line: None, removed_in, history: instruction }
 }
 
-/// `layer 2: RUN apk add …`, the line cut to a readable length; `the configuration` for what is in no layer.
+/// `layer 2: RUN apk add …`, the line cut to a readable length; `the configuration` for what is in no layer, and what was
+/// read where there are none.
 pub(crate) fn layer_text(inventory: &ImageInventory, layer: Option<u32>) -> String {
-    let Some(index) = layer else { return "the configuration".to_owned() };
+    let Some(index) = layer else {
+        return if inventory.layers.is_empty() { "what was listed" } else { "the configuration" }.to_owned();
+    };
     match inventory.layers.get(index as usize).and_then(|l| l.instruction.as_deref()).map(str::trim) {
         Some(line) if !line.is_empty() => format!("layer {index}: {}", cut(line, 120)),
         Some(_) | None => format!("layer {index}"),

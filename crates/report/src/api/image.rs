@@ -149,6 +149,25 @@ pub struct IndexMember {
     pub digest: String,
 }
 
+/// The answer to an imported bill of materials.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SbomBody {
+    /// SHA-256 of the document: the digest of the image that it stands for in `/images`.
+    pub digest: String,
+    /// Name of the registry instance that imports are shown under.
+    pub registry: String,
+    /// The repository.
+    pub repository: String,
+    /// The tag.
+    pub tag: String,
+    /// The form of the document and its version: `CycloneDX 1.6`.
+    pub format: String,
+    /// Distinct packages.
+    pub packages: u64,
+    /// What the document names and could not be understood.
+    pub gaps: Vec<ReportGap>,
+}
+
 /// A gap of an image, in lists over many images.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ImageGapBody {

@@ -17,7 +17,7 @@ pub use crate::scan::{
 };
 pub use image::{
     CausingFinding, ComplianceBody, ComplianceScoreBody, ImageBody, ImageCountsBody, ImageGapBody, IndexBody,
-    IndexMember, ReferenceBody, ScannerBody, SeverityCounts,
+    IndexMember, ReferenceBody, SbomBody, ScannerBody, SeverityCounts,
 };
 pub use intent::{
     ConditionsBody, ExceptionBody, ExceptionRequest, PolicyBody, PolicyScopeBody, PolicySetBody, TrustedImagesBody,

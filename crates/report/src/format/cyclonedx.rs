@@ -27,7 +27,7 @@ pub(super) fn document(report: &ScanReport, options: &RenderOptions) -> String {
         .set("$schema", "http://cyclonedx.org/schema/bom-1.6.schema.json")
         .set("bomFormat", "CycloneDX")
         .set("specVersion", "1.6")
-        .set("serialNumber", format!("urn:uuid:{}", subject::uuid(&report.image)))
+        .set("serialNumber", format!("urn:uuid:{}", subject::uuid(report)))
         .set("version", 1_u32)
         .set("metadata", metadata(report, options))
         .set("components", components)

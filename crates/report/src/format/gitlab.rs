@@ -93,14 +93,5 @@ fn identifier(id: &str) -> Object {
 
 /// A UUID that names the row: the same vulnerability in the same package of the same image keeps it.
 fn id(report: &ScanReport, finding: &ReportFinding, package: &ReportFindingPackage) -> String {
-    let text = format!("{}\0{}\0{}", report.image.reference, finding.id, package.purl);
-    let mut bytes = [0; 16];
-    bytes[..8].copy_from_slice(&fnv(text.as_bytes(), 0xcbf2_9ce4_8422_2325).to_be_bytes());
-    bytes[8..].copy_from_slice(&fnv(text.as_bytes(), 0x6c62_272e_07bb_0142).to_be_bytes());
-    subject::uuid_text(bytes)
-}
-
-/// FNV-1a (Fowler, Noll, Vo) from a given start: names rows, and protects nothing.
-fn fnv(bytes: &[u8], start: u64) -> u64 {
-    bytes.iter().fold(start, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3))
+    subject::uuid_of(&format!("{}\0{}\0{}", report.image.reference, finding.id, package.purl))
 }

@@ -18,7 +18,7 @@ pub(super) fn document(reports: &[ScanReport], options: &RenderOptions) -> Strin
     });
     Object::new()
         .set("@context", "https://openvex.dev/ns/v0.2.0")
-        .set("@id", format!("urn:uuid:{}", subject::uuid(&first.image)))
+        .set("@id", format!("urn:uuid:{}", subject::uuid(first)))
         .set("author", PROGRAM)
         .set("role", "Vulnerability scanner")
         .set("timestamp", subject::judged(first, options))
@@ -31,7 +31,7 @@ pub(super) fn document(reports: &[ScanReport], options: &RenderOptions) -> Strin
 fn statement(report: &ScanReport, finding: &ReportFinding) -> Object {
     let vulnerability = Object::new().set("name", finding.id.as_str()).set_list("aliases", finding.aliases.iter());
     let inner = finding.package.as_ref().map(|package| Object::new().set("@id", package.purl.as_str()));
-    let product = Object::new().set("@id", subject::image_iri(&report.image)).set_list("subcomponents", inner);
+    let product = Object::new().set("@id", subject::image_iri(report)).set_list("subcomponents", inner);
     let statement = Object::new().set("vulnerability", vulnerability).set("products", vec![Node::from(product)]);
     match subject::status(finding) {
         Some(FindingStatus::Affected | FindingStatus::WillNotFix | FindingStatus::Deferred) => statement

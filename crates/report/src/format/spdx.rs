@@ -17,7 +17,7 @@ const SYSTEM: &str = "SPDXRef-OperatingSystem";
 /// Writes the bill of materials.
 pub(super) fn document(report: &ScanReport, options: &RenderOptions) -> String {
     let page = Page { report, date: subject::created(report, options), extracted: extracted(report) };
-    let uuid = subject::uuid(&report.image);
+    let uuid = subject::uuid(report);
     let creation = Object::new()
         .set("created", page.date.as_str())
         .set("creators", vec![Node::from(format!("Tool: {PROGRAM}-{}", subject::version(report)))]);
@@ -116,6 +116,7 @@ impl Page<'_> {
             let text = format!("pratique:layer {} {} {} {told}", layer.index, layer.diff_id, layer.blob_digest);
             self.annotation(text.trim_end().to_owned())
         });
+        let platform = self.annotation(format!("pratique:platform {}", image.platform));
         package(&image.reference, IMAGE, version.as_deref())
             .set("copyrightText", "NOASSERTION")
             .set("licenseConcluded", "NOASSERTION")
@@ -123,7 +124,7 @@ impl Page<'_> {
             .set("primaryPackagePurpose", "CONTAINER")
             .set_list("checksums", checksum)
             .set_list("externalRefs", subject::image_purl(image).map(|found| purl(found.as_str())))
-            .set_list("annotations", gaps.chain(not_run).chain(layers))
+            .set_list("annotations", gaps.chain(not_run).chain([platform]).chain(layers))
             .into()
     }
 

@@ -22,16 +22,32 @@ pub(super) fn identity(image: &ReportImage) -> Option<Digest> {
 }
 
 /// A UUID of version 8 (RFC 9562, section 5.8) from the image's digest: the same image gives the same one. Without a
-/// digest it is all zeros but for the version.
-pub(super) fn uuid(image: &ReportImage) -> String {
-    let digest = identity(image).map(|digest| *digest.as_bytes()).unwrap_or_default();
+/// digest it is made of the packages.
+pub(super) fn uuid(report: &ScanReport) -> String {
+    let Some(digest) = identity(&report.image) else {
+        let purls: Vec<&str> = report.packages.iter().map(|package| package.purl.as_str()).collect();
+        return uuid_of(&purls.join("\n"));
+    };
     let mut bytes = [0; 16];
-    bytes.copy_from_slice(&digest[..16]);
+    bytes.copy_from_slice(&digest.as_bytes()[..16]);
     uuid_text(bytes)
 }
 
+/// A UUID of version 8 that names a text: equal texts give equal ones.
+pub(super) fn uuid_of(text: &str) -> String {
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&fnv(text.as_bytes(), 0xcbf2_9ce4_8422_2325).to_be_bytes());
+    bytes[8..].copy_from_slice(&fnv(text.as_bytes(), 0x6c62_272e_07bb_0142).to_be_bytes());
+    uuid_text(bytes)
+}
+
+/// FNV-1a (Fowler, Noll, Vo) from a given start: names things, and protects nothing.
+fn fnv(bytes: &[u8], start: u64) -> u64 {
+    bytes.iter().fold(start, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3))
+}
+
 /// A UUID of version 8 from 16 bytes.
-pub(super) fn uuid_text(mut bytes: [u8; 16]) -> String {
+fn uuid_text(mut bytes: [u8; 16]) -> String {
     bytes[6] = bytes[6] & 0x0f | 0x80;
     bytes[8] = bytes[8] & 0x3f | 0x80;
     let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -45,9 +61,10 @@ pub(super) fn image_purl(image: &ReportImage) -> Option<Purl> {
     Some(Purl::of_image(ImageRef::from_str(&image.reference).ok().as_ref(), &digest, architecture))
 }
 
-/// An IRI for the image: its purl, else its digest as a URN.
-pub(super) fn image_iri(image: &ReportImage) -> String {
-    image_purl(image).map_or_else(|| format!("urn:uuid:{}", uuid(image)), |purl| purl.as_str().to_owned())
+/// An IRI for the image: its purl, else a URN.
+pub(super) fn image_iri(report: &ScanReport) -> String {
+    let purl = image_purl(&report.image);
+    purl.map_or_else(|| format!("urn:uuid:{}", uuid(report)), |purl| purl.as_str().to_owned())
 }
 
 /// When a document about the image itself was made: the image's own date, so that equal images give equal documents.

@@ -101,7 +101,7 @@ fn choices(digest: &Digest, members: &[(model::Platform, Digest)]) -> Response {
 }
 
 /// Everything about the image of an address; an index is refused with the digests to ask for.
-async fn facts_of(state: &Shared, text: &str, show: Show) -> Answer<ImageFacts> {
+pub(crate) async fn facts_of(state: &Shared, text: &str, show: Show) -> Answer<ImageFacts> {
     let digest = digest(text)?;
     match facts::name(state, &digest).await? {
         Named::Image => facts::image(state, &digest, show).await,

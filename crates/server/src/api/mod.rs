@@ -15,4 +15,5 @@ pub(crate) mod operations;
 pub(crate) mod paging;
 pub(crate) mod registries;
 pub(crate) mod rules;
+pub(crate) mod sboms;
 pub(crate) mod tokens;

@@ -2,7 +2,7 @@
 //!
 //! Invariant: every route of the API is in it; a test compares it with the table that makes the router.
 
-use super::{agents, events, images, intelligence, intents, issues, operations, registries, rules, tokens};
+use super::{agents, events, images, intelligence, intents, issues, operations, registries, rules, sboms, tokens};
 use crate::{hub, probes};
 use axum::Json;
 use utoipa::openapi::OpenApi as Document;
@@ -19,7 +19,7 @@ use utoipa::{Modify, OpenApi};
         registries::list, registries::add, registries::get, registries::edit, registries::delete, registries::test,
         registries::preview, registries::discover, registries::scan, registries::repositories, registries::tags,
         images::list, images::get, images::packages, images::findings, images::gaps, images::compliance,
-        images::all_gaps, images::scores,
+        images::all_gaps, images::scores, sboms::get, sboms::add,
         issues::list, issues::get, issues::edit,
         intents::policies, intents::put_policies, intents::exceptions, intents::add_exception, intents::delete_exception,
         rules::list, rules::extraction, rules::put_extraction, rules::tuning, rules::put_tuning,

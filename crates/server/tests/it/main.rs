@@ -9,3 +9,4 @@ mod house;
 mod live;
 mod pages;
 mod registries;
+mod sboms;

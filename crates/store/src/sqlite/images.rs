@@ -10,7 +10,8 @@ use super::{SqliteStore, Tx};
 use crate::packed::{from_json, json};
 use crate::traits::Images;
 use crate::types::{
-    ImageFilter, ImageReference, ImageView, InventoryCommit, InventoryCount, ManifestView, Page, RETRY_AFTER_SECONDS,
+    ImageFilter, ImageReference, ImageView, Import, InventoryCommit, InventoryCount, ManifestView, Page,
+    RETRY_AFTER_SECONDS,
     StoredInventory,
 };
 use crate::{Error, ErrorKind, Result};
@@ -28,6 +29,10 @@ impl Images for SqliteStore {
 
     async fn commit_inventory(&self, lease: &Lease, commit: &InventoryCommit<'_>, now: Timestamp) -> Result<()> {
         self.commit(lease, commit, now).await
+    }
+
+    async fn import_inventory(&self, import: &Import<'_>, by: &str, now: Timestamp) -> Result<()> {
+        self.import(import, by, now).await
     }
 
     async fn fail_image(

@@ -4,9 +4,9 @@
 //! else, in which a package is its place in the list of keys sorted by hash. Invariant: (image, reader) has one
 //! inventory, the one committed last; packages, sets and file hashes are only ever added.
 
+use super::blobs::Prepared;
 use super::columns::{bytes, detectors_key, get, micros, state_rank};
 use super::failure::About as _;
-use super::fence::Held;
 use super::images::Reached;
 use super::packages::{self, Interned, PackageSet};
 use super::{SqliteStore, Tx};
@@ -51,6 +51,12 @@ struct Plan {
     layers: Vec<LayerPlan>,
 }
 
+/// A [`Plan`] with the blob that holds its body.
+pub(super) struct Packed {
+    plan: Plan,
+    body: Prepared,
+}
+
 struct LayerPlan {
     blob: Digest,
     /// Prefixes of the digests of its files, hexadecimal, sorted.
@@ -61,6 +67,15 @@ struct LayerPlan {
 
 impl SqliteStore {
     pub(super) async fn commit(&self, lease: &Lease, commit: &InventoryCommit<'_>, now: Timestamp) -> Result<()> {
+        let packed = self.pack(commit).await?;
+        let (mut tx, held) = self.fenced(lease).await?;
+        held.must_be(commit.reader)?;
+        self.write_inventory(&mut tx, commit, packed, now).await?;
+        tx.commit().await.about("storing an inventory")
+    }
+
+    /// Works out what is to be written, before the write lock is taken.
+    pub(super) async fn pack(&self, commit: &InventoryCommit<'_>) -> Result<Packed> {
         match commit.state {
             ImageState::Scanned | ImageState::Partial => {}
             ImageState::Pending | ImageState::Scanning | ImageState::Failed => {
@@ -72,30 +87,41 @@ impl SqliteStore {
         let plan =
             tokio::task::spawn_blocking(move || plan(inventory, detectors)).await.about("packing an inventory")??;
         let body = self.blobs.prepare(plan.body.clone()).await?;
-        let (mut tx, held) = self.fenced(lease).await?;
-        held.must_be(commit.reader)?;
-        let image = super::images::find(&mut tx, commit.image).await?;
+        Ok(Packed { plan, body })
+    }
+
+    /// Writes it for an image that is recorded.
+    pub(super) async fn write_inventory(
+        &self,
+        tx: &mut Tx,
+        commit: &InventoryCommit<'_>,
+        packed: Packed,
+        now: Timestamp,
+    ) -> Result<()> {
+        let Packed { plan, body } = packed;
+        let reader = commit.reader.to_string();
+        let image = super::images::find(tx, commit.image).await?;
         let reached = Reached { state: commit.state, reason: None, detectors: &plan.detectors };
-        if let Some(settled) = settled(&mut tx, image, &held, (&plan, commit.state)).await? {
+        if let Some(settled) = settled(tx, image, &reader, (&plan, commit.state)).await? {
             if settled == ImageState::Partial {
-                super::images::set_state(&mut tx, image, &held.reader, &reached, now).await?;
+                super::images::set_state(tx, image, &reader, &reached, now).await?;
             }
-            return tx.commit().await.about("storing an inventory");
+            return Ok(());
         }
-        self.blobs.sweep(&mut tx).await?;
-        packages::intern(&mut tx, &plan.packages).await?;
-        packages::store_sets(&mut tx, &plan.sets).await?;
-        let body = self.blobs.insert(&mut tx, &body).await?;
-        self.drop_older(&mut tx, image, &held.reader).await?;
-        let id = insert(&mut tx, (image, &held.reader, &plan.detectors, body), now).await?;
-        packages::link_sets(&mut tx, id, &plan.sets).await?;
-        link_layers(&mut tx, id, &plan.layers).await?;
-        super::images::set_state(&mut tx, image, &held.reader, &reached, now).await?;
+        self.blobs.sweep(tx).await?;
+        packages::intern(tx, &plan.packages).await?;
+        packages::store_sets(tx, &plan.sets).await?;
+        let body = self.blobs.insert(tx, &body).await?;
+        self.drop_older(tx, image, &reader).await?;
+        let id = insert(tx, (image, &reader, &plan.detectors, body), now).await?;
+        packages::link_sets(tx, id, &plan.sets).await?;
+        link_layers(tx, id, &plan.layers).await?;
+        super::images::set_state(tx, image, &reader, &reached, now).await?;
         if commit.state == ImageState::Scanned {
-            self.drop_old_facts(&mut tx, &held.reader, &plan, commit.versions).await?;
+            self.drop_old_facts(tx, &reader, &plan, commit.versions).await?;
         }
-        super::judgements::mark_image(&mut tx, image, &held.reader).await?;
-        tx.commit().await.about("storing an inventory")
+        super::judgements::mark_image(tx, image, &reader).await?;
+        Ok(())
     }
 
     /// Removes facts of the image's layers that the same reader made with other detector versions: nobody asks for
@@ -199,7 +225,7 @@ pub(super) fn prefix(digest: &Digest) -> String {
 
 /// The state of the stored inventory, when it says as much as this one. One that was read in part makes way for one
 /// that was read whole, or in other parts.
-async fn settled(tx: &mut Tx, image: i64, held: &Held, commit: (&Plan, ImageState)) -> Result<Option<ImageState>> {
+async fn settled(tx: &mut Tx, image: i64, reader: &str, commit: (&Plan, ImageState)) -> Result<Option<ImageState>> {
     let (plan, state) = commit;
     let stored: Option<(i64, Vec<u8>)> = sqlx::query_as(
         "SELECT s.state, b.hash FROM inventories v
@@ -208,7 +234,7 @@ async fn settled(tx: &mut Tx, image: i64, held: &Held, commit: (&Plan, ImageStat
          WHERE v.image_id = ?1 AND v.reader = ?2 AND v.detectors = ?3",
     )
     .bind(image)
-    .bind(&held.reader)
+    .bind(reader)
     .bind(&plan.detectors)
     .fetch_optional(&mut **tx)
     .await

@@ -17,6 +17,7 @@ mod facts;
 mod failure;
 mod fence;
 mod images;
+mod imports;
 mod intents;
 mod inventory;
 mod issues;

@@ -182,6 +182,9 @@ pub trait Images {
     /// of the image's layers in other versions are removed once it is `Scanned`. One that is `Partial` is due again
     /// after [`RETRY_AFTER_SECONDS`].
     async fn commit_inventory(&self, lease: &Lease, commit: &InventoryCommit<'_>, now: Timestamp) -> Result<()>;
+    /// Stores an inventory that a person handed in, with the tag that it is found under and what it is said to be. The
+    /// tag moves when it was there. A row of the audit log; repeating it changes nothing else.
+    async fn import_inventory(&self, import: &Import<'_>, by: &str, now: Timestamp) -> Result<()>;
     /// The image could not be read at all with these detector versions: `unscanned` leaves it out until they change, or
     /// another try is due.
     async fn fail_image(

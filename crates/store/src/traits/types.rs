@@ -264,6 +264,23 @@ pub struct InventoryCommit<'a> {
     pub state: ImageState,
 }
 
+/// An inventory that nobody read from layers: a person handed it in.
+#[derive(Debug, Clone)]
+pub struct Import<'a> {
+    /// The registry instance that it is shown under.
+    pub registry: Id<kind::Registry>,
+    /// The repository.
+    pub repository: &'a str,
+    /// The tag.
+    pub tag: &'a str,
+    /// What it is said to be; its digest is the document's.
+    pub image: &'a ResolvedImage,
+    /// Media type of the document.
+    pub media_type: &'a str,
+    /// The facts; they count as read by the server with the detectors that they name.
+    pub inventory: &'a ImageInventory,
+}
+
 /// A stored inventory.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StoredInventory {
