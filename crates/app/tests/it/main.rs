@@ -7,5 +7,6 @@ mod crash;
 mod demo;
 mod program;
 mod registry;
+mod rules;
 mod scan;
 mod secdb;
