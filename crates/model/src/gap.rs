@@ -48,10 +48,6 @@ pub enum GapReason {
     NoEndOfLife,
     /// A feed is older than its maximum age.
     StaleFeed,
-    /// A version could not be compared.
-    UndecidedVersion,
-    /// Temporary space or memory ran out.
-    OutOfSpace,
 }
 
 impl GapReason {
@@ -71,8 +67,6 @@ impl GapReason {
             Self::NoAdvisories => "no-advisories",
             Self::NoEndOfLife => "no-end-of-life",
             Self::StaleFeed => "stale-feed",
-            Self::UndecidedVersion => "undecided-version",
-            Self::OutOfSpace => "out-of-space",
         }
     }
 }

@@ -74,7 +74,7 @@ fn ended(issue: &Issue, judged: &Judged, gone: Gone<'_>) -> Option<Transition> {
             Some(Dismissal::SwitchedOff | Dismissal::BelowConfidence | Dismissal::NoSecret) => {
                 Resolution::PolicyChanged
             }
-            None => Resolution::Fixed,
+            Some(Dismissal::Harmless) | None => Resolution::Fixed,
         }
     };
     Some(Transition::Resolve(issue.id, resolution))

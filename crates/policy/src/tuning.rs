@@ -38,6 +38,8 @@ pub enum Dismissal {
     SwitchedOff,
     /// Too little speaks for it.
     BelowConfidence,
+    /// The detector knows it to be harmless: an example of documentation, an entry of the rules' own lists.
+    Harmless,
     /// An entry of the allow-list fits.
     Allowed,
     /// The detector knows that it is no secret: a value of public documentation, an entry of its own allow-list.
@@ -166,12 +168,14 @@ impl CompiledTuning {
         if let Some(reason) = &secret.dismissed {
             return Some((Dismissal::NoSecret, reason.clone()));
         }
-        let least = self.minimum_confidence(&secret.rule).filter(|least| secret.confidence < *least);
         let seen = Sighting { rule: &secret.rule, evidence, fingerprint: Some(&secret.fingerprint) };
-        self.dismisses(seen, place, now).or_else(|| {
-            let why = format!("the confidence is {}, {} is asked for", secret.confidence.as_str(), least?.as_str());
+        let harmless = || secret.dismissed.as_ref().map(|why| (Dismissal::Harmless, why.clone()));
+        let doubtful = || {
+            let least = self.minimum_confidence(&secret.rule).filter(|least| secret.confidence < *least)?;
+            let why = format!("the confidence is {}, {} is asked for", secret.confidence.as_str(), least.as_str());
             Some((Dismissal::BelowConfidence, why))
-        })
+        };
+        self.dismisses(seen, place, now).or_else(harmless).or_else(doubtful)
     }
 
     /// When the next entry ends that speaks about an image at this place.

@@ -171,6 +171,7 @@ fn api(table: &mut Table) {
     table.add(("POST", "/api/v1/intelligence/import"), rule, IMPORT, intelligence::import);
     table.add(("POST", "/api/v1/intelligence/sync"), rule, DOWNLOAD, intelligence::sync);
     table.add(("GET", "/api/v1/agents"), look, ORDINARY, agents::list);
+    table.add(("GET", "/api/v1/agents/tokens"), rule, ORDINARY, agents::list_tokens);
     table.add(("POST", "/api/v1/agents/tokens"), rule, ORDINARY, agents::add_token);
     table.add(("DELETE", "/api/v1/agents/{id}"), rule, ORDINARY, agents::delete);
     table.add(("POST", "/api/v1/tokens"), rule, ORDINARY, tokens::add);

@@ -8,6 +8,7 @@ mod crash;
 mod demo;
 mod program;
 mod registry;
+mod rules;
 mod sbom;
 mod scan;
 mod secdb;

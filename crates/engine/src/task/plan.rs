@@ -15,6 +15,7 @@ pub const AGAIN_PRIORITY: i32 = -10;
 /// Adds every job that is missing. Returns how many were added.
 pub async fn run(office: &Office) -> Result<u64> {
     let mut added = 0;
+    office.store.retry_unreadable(office.clock.now()).await?;
     for registry in office.store.registries(&Scope::All).await? {
         if registry.config.enabled {
             added += registry_jobs(office, &registry).await?;

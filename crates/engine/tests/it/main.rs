@@ -4,4 +4,5 @@
 
 mod hostile;
 mod office;
+mod reread;
 mod time;

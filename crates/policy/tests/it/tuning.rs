@@ -108,6 +108,30 @@ fn each_setting_dismisses_what_it_names() {
 }
 
 #[test]
+fn what_the_detector_knows_to_be_harmless_is_no_finding() {
+    let mut inventory = inventory();
+    for observation in &mut inventory.observations {
+        let ObservationKind::Secret(fact) = &mut observation.kind else { continue };
+        fact.dismissed = (fact.rule == "other-key").then(|| "an example of the documentation".to_owned());
+    }
+    let compiled = CompiledTuning::default();
+    let facts = ImageFacts {
+        inventory: &inventory,
+        matches: &BTreeMap::new(),
+        bad_hashes: &BTreeMap::new(),
+        covered: &BTreeSet::new(),
+        scanners: Scanners::ALL,
+        now: NOW.parse().unwrap(),
+        tuning: &compiled,
+        place: Place::default(),
+    };
+    let Assessment { findings, dismissed } = assess(&facts, Show::Open);
+    assert!(findings.iter().any(|f| f.id == "some-key") && findings.iter().all(|f| f.id != "other-key"));
+    let known = dismissed.iter().find(|d| d.finding.id == "other-key").unwrap();
+    assert_eq!((known.by, known.why.as_str()), (Dismissal::Harmless, "an example of the documentation"));
+}
+
+#[test]
 fn an_entry_for_some_repositories_counts_when_it_speaks_about_all_that_are_looked_at() {
     let text = "[[allow]]\nrule = \"other-key\"\nimages = [\"r/team/*\"]\nreason = \"tests\"";
     check(text, &["r/team/a"], &[SOME, USER], &[(OTHER, Dismissal::Allowed)]);

@@ -88,6 +88,19 @@ pub struct ImageBody {
     pub reader: Option<String>,
 }
 
+/// Scores of repositories, and whether every image was looked at for them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ComplianceScoresBody {
+    /// The rows.
+    pub items: Vec<ComplianceScoreBody>,
+    /// Where the next page begins.
+    pub next: Option<String>,
+    /// Images that were looked at.
+    pub images: u64,
+    /// False when there are more images than one request looks at: ask for one registry or repository then.
+    pub complete: bool,
+}
+
 /// Where an image is found.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 pub struct ReferenceBody {

@@ -16,8 +16,8 @@ pub use crate::scan::{
     ReportFinding as FindingBody, ReportGap as GapBody, ReportLayer as LayerBody, ReportPackage as PackageBody,
 };
 pub use image::{
-    CausingFinding, ComplianceBody, ComplianceScoreBody, ImageBody, ImageCountsBody, ImageGapBody, IndexBody,
-    IndexMember, ReferenceBody, SbomBody, ScannerBody, SeverityCounts,
+    CausingFinding, ComplianceBody, ComplianceScoreBody, ComplianceScoresBody, ImageBody, ImageCountsBody,
+    ImageGapBody, IndexBody, IndexMember, ReferenceBody, SbomBody, ScannerBody, SeverityCounts,
 };
 pub use intent::{
     ConditionsBody, ExceptionBody, ExceptionRequest, PolicyBody, PolicyScopeBody, PolicySetBody, TrustedImagesBody,
@@ -25,7 +25,7 @@ pub use intent::{
 pub use issue::{IssueBody, IssueChangeBody, IssuePatch};
 pub use operation::{
     AgentBody, AgentTokenBody, AgentTokenRequest, AuditBody, EvaluationBody, EventBody, FailedDocument, FeedBody,
-    ImportBody, ImportRequest, IntelligenceBody, JobBody,
+    ImportBody, ImportRequest, IntelligenceBody, JobBody, JoinTokenBody,
 };
 pub use problem::{FieldProblem, Problem};
 pub use registry::{

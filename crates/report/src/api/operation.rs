@@ -85,6 +85,30 @@ pub struct AgentTokenRequest {
     pub expires_in_seconds: Option<u32>,
 }
 
+/// A join token that was made: never its text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct JoinTokenBody {
+    /// Row number.
+    pub id: i64,
+    /// For people.
+    pub name: String,
+    /// The group that an agent joins with it.
+    pub group: String,
+    /// `outpost` or `broker`.
+    pub mode: String,
+    /// `open`, `used`, `expired` or `revoked`.
+    pub state: String,
+    /// When it was made.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+    /// Good until.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub expires_at: Option<Timestamp>,
+    /// When an agent joined with it.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub used_at: Option<Timestamp>,
+}
+
 /// A token, shown this once.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AgentTokenBody {

@@ -14,8 +14,8 @@ use axum::http::StatusCode;
 use jiff::ToSpan as _;
 use model::registry::ScanMode;
 use model::{Id, Scope};
-use report::api::{AgentBody, AgentTokenBody, AgentTokenRequest, Page};
-use store::types::{NewToken, Role};
+use report::api::{AgentBody, AgentTokenBody, AgentTokenRequest, JoinTokenBody, Page};
+use store::types::{NewToken, Role, TokenRow};
 
 /// Life of a join token unless asked otherwise, in seconds.
 const JOIN_SECONDS: u32 = 3600;
@@ -63,6 +63,49 @@ pub(crate) async fn join_token(state: &Shared, request: &AgentTokenRequest, by: 
     };
     state.store().add_token(&new, by, now).await?;
     Ok(AgentTokenBody { token, group: request.group.clone(), mode: mode.to_string(), expires_at: Some(expires_at) })
+}
+
+/// Join tokens, newest first, also those that are over. Their text is nowhere.
+#[utoipa::path(get, path = "/api/v1/agents/tokens", tag = "agents", operation_id = "listJoinTokens", params(Paging),
+    responses((status = 200, body = Page<JoinTokenBody>)))]
+pub(crate) async fn list_tokens(
+    State(state): State<Shared>,
+    Params(paging): Params<Paging>,
+) -> Answer<Json<Page<JoinTokenBody>>> {
+    let asked = paging.asked()?;
+    let now = state.now();
+    let mut rows = Vec::new();
+    let mut page = store::types::Page::first(500);
+    loop {
+        let some = state.store().tokens(&page).await?;
+        let last = some.last().map(|row| row.id.to_string());
+        let full = some.len() == 500;
+        rows.extend(some.into_iter().filter_map(|row| join_token_body(row, now)));
+        if !full {
+            return Ok(Json(slice(rows, &asked)?));
+        }
+        page.cursor = last;
+    }
+}
+
+fn join_token_body(row: TokenRow, now: model::Timestamp) -> Option<JoinTokenBody> {
+    let (mode, group) = row.agent_group.as_deref().and_then(agent_groups::read_join_text)?;
+    let state = match (row.spent_at, row.revoked_at, row.expires_at) {
+        (Some(_), _, _) => "used",
+        (None, Some(_), _) => "revoked",
+        (None, None, Some(end)) if end <= now => "expired",
+        (None, None, _) => "open",
+    };
+    Some(JoinTokenBody {
+        id: row.id.get(),
+        group: group.to_owned(),
+        mode: mode.to_string(),
+        state: state.to_owned(),
+        name: row.name,
+        created_at: row.created_at,
+        expires_at: row.expires_at,
+        used_at: row.spent_at,
+    })
 }
 
 /// Agents, by group and name.

@@ -14,8 +14,8 @@ use model::job::ImageState;
 use model::{Detector, Digest, FindingKind, Gap, ImageInventory, Scope, Severity};
 use policy::{ControlState, Show};
 use report::api::{
-    CausingFinding, ComplianceBody, ComplianceScoreBody, FindingBody, GapBody, ImageBody, ImageCountsBody,
-    ImageGapBody, IndexBody, IndexMember, LayerBody, PackageBody, Page, ReferenceBody, ScannerBody,
+    CausingFinding, ComplianceBody, ComplianceScoreBody, ComplianceScoresBody, FindingBody, GapBody, ImageBody,
+    ImageCountsBody, ImageGapBody, IndexBody, IndexMember, LayerBody, PackageBody, Page, ReferenceBody, ScannerBody,
 };
 use report::{ScanInput, ScanReport, Statistics};
 use serde::Deserialize;
@@ -281,20 +281,31 @@ pub(crate) struct ComplianceQuery {
 
 /// How repositories stand to standards, over all their images that were read.
 #[utoipa::path(get, path = "/api/v1/compliance", tag = "images", operation_id = "getCompliance", params(ComplianceQuery),
-    responses((status = 200, body = Page<ComplianceScoreBody>)))]
+    responses((status = 200, body = ComplianceScoresBody)))]
 pub(crate) async fn scores(
     State(state): State<Shared>,
     Params(query): Params<ComplianceQuery>,
-) -> Answer<Json<Page<ComplianceScoreBody>>> {
+) -> Answer<Json<ComplianceScoresBody>> {
     let asked = asked(query.limit, query.cursor)?;
     let filter = ImageFilter {
         registry: registry_id(&state, query.registry.as_deref()).await?,
         repository: query.repository,
         ..ImageFilter::default()
     };
-    let mut rows = compliance_scores(&state, &filter).await?;
+    let Scores { mut rows, images, complete } = compliance_scores(&state, &filter).await?;
     rows.retain(|row| query.standard.as_deref().is_none_or(|standard| row.standard == standard));
-    Ok(Json(slice(rows, &asked)?))
+    let Page { items, next } = slice(rows, &asked)?;
+    Ok(Json(ComplianceScoresBody { items, next, images, complete }))
+}
+
+/// Scores, and what they are made from.
+pub(crate) struct Scores {
+    /// By standard, registry and repository.
+    pub(crate) rows: Vec<ComplianceScoreBody>,
+    /// Images that were looked at.
+    pub(crate) images: u64,
+    /// Are these all that fit the filter?
+    pub(crate) complete: bool,
 }
 
 /// Images that one request for scores looks at.
@@ -304,11 +315,11 @@ const SCORED_IMAGES_MAX: usize = 5000;
 ///
 /// # Errors
 /// When the store fails.
-pub(crate) async fn compliance_scores(state: &Shared, filter: &ImageFilter) -> Answer<Vec<ComplianceScoreBody>> {
+pub(crate) async fn compliance_scores(state: &Shared, filter: &ImageFilter) -> Answer<Scores> {
     let mut scores: BTreeMap<(String, String, String), ComplianceScoreBody> = BTreeMap::new();
     let mut page = store::types::Page::first(200);
     let mut seen = 0;
-    loop {
+    let complete = loop {
         let rows = state.store().images(&Scope::All, filter, &page).await?;
         seen += rows.len();
         let last = rows.last().map(|row| row.digest.to_string());
@@ -318,17 +329,21 @@ pub(crate) async fn compliance_scores(state: &Shared, filter: &ImageFilter) -> A
             let facts = facts::of_view(state, view, &readers, Show::Open).await?;
             score(&facts, filter, &mut scores);
         }
-        if !full || seen >= SCORED_IMAGES_MAX {
-            break;
+        if !full {
+            break true;
+        }
+        if seen >= SCORED_IMAGES_MAX {
+            let next = store::types::Page { limit: 1, cursor: last };
+            break state.store().images(&Scope::All, filter, &next).await?.is_empty();
         }
         page.cursor = last;
-    }
+    };
     for row in scores.values_mut() {
         let exact = |n: u64| u32::try_from(n).map_or(f64::from(u32::MAX), f64::from);
         let told = row.passed + row.failed;
         row.score = (told > 0).then(|| exact(row.passed) / exact(told));
     }
-    Ok(scores.into_values().collect())
+    Ok(Scores { rows: scores.into_values().collect(), images: seen as u64, complete })
 }
 
 fn score(

@@ -24,7 +24,7 @@ use utoipa::{Modify, OpenApi};
         intents::policies, intents::put_policies, intents::exceptions, intents::add_exception, intents::delete_exception,
         rules::list, rules::extraction, rules::put_extraction, rules::tuning, rules::put_tuning,
         intelligence::get, intelligence::import, intelligence::sync,
-        agents::add_token, agents::list, agents::delete, hub::join, hub::call,
+        agents::add_token, agents::list_tokens, agents::list, agents::delete, hub::join, hub::call,
         tokens::add, tokens::delete,
         operations::jobs, operations::evaluations, operations::evaluate, operations::audit, events::stream, get,
         probes::alive, probes::ready, probes::metrics,

@@ -3,7 +3,7 @@
 use super::frame::{Frame, Section, render};
 use super::refusal::{OrRefuse as _, PageResult};
 use super::show::{Show, Stretch, bar, percent};
-use crate::api::images::compliance_scores;
+use crate::api::images::{Scores, compliance_scores};
 use crate::auth::guard::Visitor;
 use crate::state::Shared;
 use askama::Template;
@@ -26,16 +26,20 @@ struct CompliancePage {
     show: Show,
     standards: &'static [Standard],
     rows: Vec<Row>,
+    images: u64,
+    complete: bool,
 }
 
 /// The page.
 pub(crate) async fn show(State(state): State<Shared>, visitor: Visitor) -> PageResult {
-    let mut scores = compliance_scores(&state, &ImageFilter::default()).await.or_refuse(&state, &visitor)?;
+    let Scores { rows: mut scores, images, complete } =
+        compliance_scores(&state, &ImageFilter::default()).await.or_refuse(&state, &visitor)?;
     let worst_first = |score: &ComplianceScoreBody| score.score.unwrap_or(2.0);
     scores.sort_by(|a, b| worst_first(a).total_cmp(&worst_first(b)));
     let rows = scores.into_iter().map(row).collect();
     let frame = Frame::new(&state, &visitor, "Compliance", Section::Compliance);
-    let page = CompliancePage { frame, show: Show::at(state.now()), standards: policy::standards(), rows };
+    let show = Show::at(state.now());
+    let page = CompliancePage { frame, show, standards: policy::standards(), rows, images, complete };
     Ok(render(&page))
 }
 

@@ -16,6 +16,11 @@ ALTER TABLE image_states ADD COLUMN tries INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE image_states ADD COLUMN retry_at INTEGER;
 CREATE INDEX image_states_retry ON image_states (retry_at) WHERE retry_at IS NOT NULL;
 
+-- The same of manifests that could not be read.
+ALTER TABLE manifests ADD COLUMN tries INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE manifests ADD COLUMN retry_at INTEGER;
+CREATE INDEX manifests_retry ON manifests (retry_at) WHERE retry_at IS NOT NULL;
+
 DROP VIEW readings;
 -- How far each reader is with an image; a leased job overrides what is stored.
 CREATE VIEW readings AS

@@ -7,7 +7,7 @@ use super::intents::write_audit;
 use super::jobs::give_back;
 use super::{SqliteStore, Tx};
 use crate::traits::Access;
-use crate::types::{AgentView, AuditEntry, NewAgent, NewToken, Page, TokenView, agent_holder};
+use crate::types::{AgentView, AuditEntry, NewAgent, NewToken, Page, TokenRow, TokenView, agent_holder};
 use crate::{Error, ErrorKind, Result};
 use async_trait::async_trait;
 use model::id::kind;
@@ -48,6 +48,28 @@ impl Access for SqliteStore {
         .await
         .about("looking for a token")?;
         row.map(|row| token_of(&row)).transpose()
+    }
+
+    async fn tokens(&self, page: &Page) -> Result<Vec<TokenRow>> {
+        let rows = sqlx::query("SELECT * FROM tokens WHERE id < ?1 ORDER BY id DESC LIMIT ?2")
+            .bind(before(page)?)
+            .bind(page.limit)
+            .fetch_all(&self.readers)
+            .await
+            .about("listing tokens")?;
+        let row = |row: &SqliteRow| {
+            Ok(TokenRow {
+                id: Id::new(get(row, "id")?),
+                name: get(row, "name")?,
+                role: word_at(row, "role")?,
+                agent_group: get(row, "agent_group")?,
+                created_at: time_at(row, "created_at")?,
+                expires_at: maybe_time_at(row, "expires_at")?,
+                spent_at: maybe_time_at(row, "spent_at")?,
+                revoked_at: maybe_time_at(row, "revoked_at")?,
+            })
+        };
+        rows.iter().map(row).collect()
     }
 
     async fn spend_token(&self, id: Id<kind::ApiToken>, now: Timestamp) -> Result<()> {

@@ -96,12 +96,26 @@ impl Discovery for SqliteStore {
         rows.into_iter().map(unscanned).collect()
     }
 
-    async fn next_retry(&self, now: Timestamp) -> Result<Option<Timestamp>> {
-        let next: Option<i64> = sqlx::query_scalar("SELECT MIN(retry_at) FROM image_states WHERE retry_at > ?1")
+    async fn retry_unreadable(&self, now: Timestamp) -> Result<u64> {
+        let mut tx = self.write().await?;
+        let done = sqlx::query("UPDATE manifests SET outdated = 1, retry_at = NULL WHERE retry_at <= ?1")
             .bind(micros(now))
-            .fetch_one(&self.readers)
+            .execute(&mut *tx)
             .await
-            .about("looking for the next try")?;
+            .about("asking for manifests again")?;
+        tx.commit().await.about("asking for manifests again")?;
+        Ok(done.rows_affected())
+    }
+
+    async fn next_retry(&self, now: Timestamp) -> Result<Option<Timestamp>> {
+        let next: Option<i64> = sqlx::query_scalar(
+            "SELECT MIN(retry_at) FROM (SELECT retry_at FROM image_states WHERE retry_at > ?1
+                                        UNION ALL SELECT retry_at FROM manifests WHERE retry_at > ?1)",
+        )
+        .bind(micros(now))
+        .fetch_one(&self.readers)
+        .await
+        .about("looking for the next try")?;
         next.map(time).transpose()
     }
 

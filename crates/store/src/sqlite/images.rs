@@ -173,8 +173,7 @@ pub(super) async fn set_state(
             .await
             .about("setting the state of an image")?;
     let tries = if again { before.unwrap_or_default().saturating_add(1) } else { 0 };
-    let wait = usize::try_from(tries).ok().and_then(|tries| RETRY_AFTER_SECONDS.get(tries.checked_sub(1)?));
-    let retry_at = wait.map(|seconds| micros(now).saturating_add(i64::from(*seconds) * 1_000_000));
+    let retry_at = next_try(tries, now);
     sqlx::query(
         "INSERT INTO image_states (image_id, reader, state, reason, detectors, changed_at, tries, retry_at)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
@@ -194,6 +193,12 @@ pub(super) async fn set_state(
     .await
     .about("setting the state of an image")?;
     Ok(())
+}
+
+/// When the next try is due after so many that failed, in microseconds.
+pub(super) fn next_try(tries: u32, now: Timestamp) -> Option<i64> {
+    let wait = RETRY_AFTER_SECONDS.get(usize::try_from(tries.checked_sub(1)?).ok()?)?;
+    Some(micros(now).saturating_add(i64::from(*wait) * 1_000_000))
 }
 
 /// The row of an image.

@@ -56,7 +56,7 @@ pub(super) async fn record(
     if is_settled(tx, held, manifest, &entry).await? {
         return Ok(());
     }
-    let id = put_row(tx, held, manifest, &entry).await?;
+    let id = put_row(tx, held, manifest, &entry, now).await?;
     for (position, (image_id, image)) in members.iter().zip(entry.images).enumerate() {
         sqlx::query(
             "INSERT INTO index_members (manifest_id, position, image_id, platform, why_not) VALUES (?1, ?2, ?3, ?4, ?5)",
@@ -161,13 +161,20 @@ async fn members_of(tx: &mut Tx, manifest: i64) -> Result<Vec<(Digest, Option<St
 }
 
 /// Replaces the row and drops its members.
-async fn put_row(tx: &mut Tx, held: &Held, manifest: &ResolvedManifest, entry: &Entry<'_>) -> Result<i64> {
-    let id: i64 = sqlx::query_scalar(
-        "INSERT INTO manifests (registry_id, digest, reader, media_type, kind, note, skipped)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+async fn put_row(
+    tx: &mut Tx,
+    held: &Held,
+    manifest: &ResolvedManifest,
+    entry: &Entry<'_>,
+    now: Timestamp,
+) -> Result<i64> {
+    let (id, tries): (i64, u32) = sqlx::query_as(
+        "INSERT INTO manifests (registry_id, digest, reader, media_type, kind, note, skipped, tries)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?5 = 'unreadable')
          ON CONFLICT (registry_id, digest) DO UPDATE SET reader = excluded.reader, media_type = excluded.media_type,
-             kind = excluded.kind, note = excluded.note, skipped = excluded.skipped, outdated = 0
-         RETURNING id",
+             kind = excluded.kind, note = excluded.note, skipped = excluded.skipped, outdated = 0,
+             tries = CASE WHEN excluded.kind = 'unreadable' THEN tries + 1 ELSE 0 END
+         RETURNING id, tries",
     )
     .bind(held.registry)
     .bind(bytes(&manifest.digest))
@@ -179,6 +186,12 @@ async fn put_row(tx: &mut Tx, held: &Held, manifest: &ResolvedManifest, entry: &
     .fetch_one(&mut **tx)
     .await
     .about("recording a manifest")?;
+    sqlx::query("UPDATE manifests SET retry_at = ?2 WHERE id = ?1")
+        .bind(id)
+        .bind(super::images::next_try(tries, now))
+        .execute(&mut **tx)
+        .await
+        .about("recording a manifest")?;
     sqlx::query("DELETE FROM index_members WHERE manifest_id = ?1")
         .bind(id)
         .execute(&mut **tx)

@@ -103,7 +103,9 @@ pub trait Discovery {
         versions: &[DetectorVersion],
         now: Timestamp,
     ) -> Result<Vec<Unscanned>>;
-    /// When the next try of a failed or partly read image is due, of those after `now`.
+    /// Manifests that could not be read, and whose next try is due, are unresolved again. Returns how many.
+    async fn retry_unreadable(&self, now: Timestamp) -> Result<u64>;
+    /// When the next try of a failed or partly read image, or of a manifest, is due, of those after `now`.
     async fn next_retry(&self, now: Timestamp) -> Result<Option<Timestamp>>;
     /// Repositories by name.
     async fn repositories(
@@ -312,6 +314,8 @@ pub trait Access {
     async fn add_token(&self, token: &NewToken, by: &str, now: Timestamp) -> Result<Id<kind::ApiToken>>;
     /// The token with this hash, unless expired, spent or revoked.
     async fn token(&self, hash: &Digest, now: Timestamp) -> Result<Option<TokenView>>;
+    /// Every token that was ever made, newest first.
+    async fn tokens(&self, page: &Page) -> Result<Vec<TokenRow>>;
     /// Marks a one-time token as spent; `Conflict` when it is already.
     async fn spend_token(&self, id: Id<kind::ApiToken>, now: Timestamp) -> Result<()>;
     /// Revokes a token.

@@ -576,6 +576,27 @@ pub struct TokenView {
     pub once: bool,
 }
 
+/// A stored token for people, also one that is over. Its text is nowhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenRow {
+    /// Row number.
+    pub id: Id<kind::ApiToken>,
+    /// For people.
+    pub name: String,
+    /// What it allows.
+    pub role: Role,
+    /// For `Join`.
+    pub agent_group: Option<String>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// Good until.
+    pub expires_at: Option<Timestamp>,
+    /// When it was used, of tokens for one use.
+    pub spent_at: Option<Timestamp>,
+    /// When it was revoked.
+    pub revoked_at: Option<Timestamp>,
+}
+
 /// An agent to add.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewAgent {

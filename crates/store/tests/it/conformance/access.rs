@@ -38,6 +38,27 @@ pub(crate) async fn tokens_are_found_by_hash_until_over(w: &World) {
     assert_eq!(w.store.add_token(&token("plain"), "ann", at(6)).await.unwrap_err().kind, ErrorKind::Conflict);
 }
 
+pub(crate) async fn tokens_are_listed_with_what_became_of_them(w: &World) {
+    let new = |name: &str, role: Role, group: Option<&str>| NewToken {
+        name: name.to_owned(),
+        hash: digest(name),
+        role,
+        agent_group: group.map(str::to_owned),
+        once: role == Role::Join,
+        expires_at: Some(at(99)),
+    };
+    let join = w.store.add_token(&new("join", Role::Join, Some("outpost:edge")), "ann", at(1)).await.unwrap();
+    let view = w.store.add_token(&new("view", Role::Viewer, None), "ann", at(2)).await.unwrap();
+    w.store.spend_token(join, at(3)).await.unwrap();
+    w.store.revoke_token(view, "ann", at(4)).await.unwrap();
+    let rows = w.store.tokens(&Page::first(9)).await.unwrap();
+    let brief: Vec<_> = rows.iter().map(|r| (&*r.name, r.role, r.created_at, r.spent_at, r.revoked_at)).collect();
+    let expect = [("view", Role::Viewer, at(2), None, Some(at(4))), ("join", Role::Join, at(1), Some(at(3)), None)];
+    assert_eq!(brief, expect);
+    assert_eq!(rows[1].agent_group.as_deref(), Some("outpost:edge"));
+    assert_eq!(w.store.tokens(&page(9, Some(view.to_string()))).await.unwrap(), rows[1..]);
+}
+
 pub(crate) async fn tokens_are_spent_once(w: &World) {
     let join = NewToken { once: true, role: Role::Join, agent_group: Some("g".to_owned()), ..token("join") };
     let id = w.store.add_token(&join, "ann", at(0)).await.unwrap();

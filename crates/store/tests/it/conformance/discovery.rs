@@ -220,6 +220,27 @@ pub(crate) async fn failures_are_due_again_later_and_later(w: &World) {
     assert_eq!((w.image("x").await.tries, w.image("x").await.state), (0, ImageState::Scanned));
 }
 
+pub(crate) async fn manifests_that_could_not_be_read_are_due_again(w: &World) {
+    let a = w.registry("a").await;
+    let lease = w.discovery(&a, Reader::Server).await;
+    w.store.record_tags(&lease, "app", &[seen("1", "x")], at(1)).await.unwrap();
+    let broken = || manifest_of("x", ResolvedContent::Unreadable { reason: "cut short".to_owned() });
+    let unresolved = async || w.store.unresolved(a.id).await.unwrap().len();
+    let mut second = 10;
+    for wait in RETRY_AFTER_SECONDS {
+        w.store.record_manifest(&lease, "app", &broken(), at(second)).await.unwrap();
+        let due = second + i64::from(wait);
+        assert_eq!(w.store.next_retry(at(second)).await.unwrap(), Some(at(due)));
+        assert_eq!((w.store.retry_unreadable(at(due - 1)).await.unwrap(), unresolved().await), (0, 0));
+        assert_eq!((w.store.retry_unreadable(at(due)).await.unwrap(), unresolved().await), (1, 1));
+        second = due;
+    }
+    w.store.record_manifest(&lease, "app", &broken(), at(second)).await.unwrap();
+    assert_eq!((w.store.next_retry(at(second)).await.unwrap(), unresolved().await), (None, 0), "not for ever");
+    w.store.record_manifest(&lease, "app", &manifest("x"), at(second)).await.unwrap();
+    assert_eq!(w.image("x").await.references.len(), 1);
+}
+
 pub(crate) async fn a_held_image_keeps_its_inventory(w: &World) {
     let a = w.registry("a").await;
     w.images_in(&a, "app", Reader::Server, &["x"]).await;

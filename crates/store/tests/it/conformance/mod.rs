@@ -56,6 +56,7 @@ macro_rules! every_promise {
                 recording_the_same_manifest_changes_nothing artifacts_are_no_images
                 unscanned_names_each_image_once unscanned_leaves_out_what_is_read_or_failed_in_these_versions
                 failures_are_due_again_later_and_later a_held_image_keeps_its_inventory
+                manifests_that_could_not_be_read_are_due_again
                 images_that_are_not_wanted_are_not_scanned lists_page_stably repositories_show_counts
                 two_registries_see_the_same_index_each_in_its_way
                 the_servers_word_about_a_manifest_comes_first
@@ -98,7 +99,7 @@ macro_rules! every_promise {
                 rules_and_tuning_count_revisions edits_are_causes_until_judged
             }
             access {
-                tokens_are_found_by_hash_until_over tokens_are_spent_once agents_are_seen
+                tokens_are_found_by_hash_until_over tokens_are_spent_once tokens_are_listed_with_what_became_of_them agents_are_seen
                 a_removed_agent_gives_its_leases_back the_audit_log_reads_backwards
             }
         }
