@@ -11,8 +11,7 @@ use crate::packed::{from_json, json};
 use crate::traits::Images;
 use crate::types::{
     ImageFilter, ImageReference, ImageView, Import, InventoryCommit, InventoryCount, ManifestView, Page,
-    RETRY_AFTER_SECONDS,
-    StoredInventory,
+    RETRY_AFTER_SECONDS, StoredInventory,
 };
 use crate::{Error, ErrorKind, Result};
 use async_trait::async_trait;
