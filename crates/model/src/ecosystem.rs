@@ -250,9 +250,8 @@ impl Ecosystem {
             | Self::RockyLinux
             | Self::OracleLinux
             | Self::AmazonLinux
-            | Self::Fedora
-            | Self::AzureLinux => parts(1),
-            Self::Ubuntu | Self::Suse | Self::OpenSuse | Self::PhotonOs => parts(2),
+            | Self::Fedora => parts(1),
+            Self::Ubuntu | Self::Suse | Self::OpenSuse | Self::PhotonOs | Self::AzureLinux => parts(2),
             Self::OpenEuler => version.to_owned(),
             Self::Wolfi
             | Self::Chainguard
@@ -387,7 +386,7 @@ mod tests {
         check("openEuler", "22.03-LTS-SP3", "openEuler:22.03-LTS-SP3");
         check("sles", "15.5", "SUSE:15.5");
         check("opensuse-tumbleweed", "20231201", "openSUSE:Tumbleweed");
-        check("mariner", "2.0", "Azure Linux:2");
+        check("mariner", "2.0", "Azure Linux:2.0");
         check("gentoo", "1", "");
     }
 }

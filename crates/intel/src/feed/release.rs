@@ -25,8 +25,10 @@ pub(super) fn read(name: &str) -> Option<EcosystemRelease> {
         | Ecosystem::AmazonLinux
         | Ecosystem::Fedora
         | Ecosystem::PhotonOs
-        | Ecosystem::AzureLinux
         | Ecosystem::OpenEuler => rest.to_owned(),
+        // osv.dev calls 3.0 `Azure Linux:3`.
+        Ecosystem::AzureLinux if !rest.contains('.') => format!("{rest}.0"),
+        Ecosystem::AzureLinux => rest.to_owned(),
         // A language's registry has no releases; what stands there names a repository (`Maven:https://…`).
         Ecosystem::Npm
         | Ecosystem::PyPI
@@ -94,7 +96,9 @@ mod tests {
         check("openSUSE:Leap 15.5", "openSUSE:15.5");
         check("PyPI", "PyPI");
         check("Maven:https://repo.example.org", "Maven");
-        check("Hex", "");
+        check("Hex", "Hex");
+        check("Azure Linux:3", "Azure Linux:3.0");
+        check("GHC", "");
         check("alpine:v3.10", "");
     }
 }
