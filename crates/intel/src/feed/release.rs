@@ -159,7 +159,9 @@ mod tests {
         check("openSUSE:Tumbleweed", "openSUSE:Tumbleweed");
         check("PyPI", "PyPI");
         check("Maven:https://repo.example.org", "Maven");
-        check("Hex", "");
+        check("Hex", "Hex");
+        check("Azure Linux:3", "Azure Linux:3.0");
+        check("GHC", "");
         check("alpine:v3.10", "");
     }
 }
