@@ -12,6 +12,7 @@ mod detectors;
 mod error;
 mod limits;
 pub mod malware;
+mod nested;
 pub mod packages;
 mod read;
 pub mod secrets;

@@ -18,9 +18,11 @@ mod os_release;
 mod php;
 mod python;
 mod python_lock;
+mod recorded;
 mod rpm;
 mod ruby;
 
+pub(crate) use dpkg::DIVERSIONS;
 pub(crate) use os_release::{RELEASE_FILES, assemble_os};
 
 use crate::analyzer::{Analyzer, FileEntry, Want};

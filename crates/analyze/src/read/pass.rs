@@ -1,13 +1,16 @@
 //! The walk over the members: records every entry, and shows each file once to the detectors that want it.
 
+use super::checksums::{Checksums, Hashers};
 use super::chunks::Chunks;
 use super::gaps::Gaps;
+use super::inspect::Uninspected;
 use super::windows::SecretWindows;
 use super::{LAYER_SCOPE, LayerRequest, Unpacked};
 use crate::analyzer::{FileEntry, FileForm, FileView, Want};
 use crate::decompress::Packing;
 use crate::limits::Limits;
 use crate::malware::{MalwareDetector, Suspect};
+use crate::nested::{Budget, Form, HEAD_BYTES};
 use crate::packages::ANALYZERS;
 use crate::sink::{Collected, Sink};
 use crate::tar::{Broken, Member, MemberKind, Walker};
@@ -43,6 +46,11 @@ pub(super) struct Pass<'r> {
     pub(super) secrets: Vec<LayerObservation>,
     pub(super) malware: Vec<LayerObservation>,
     pub(super) gaps: Gaps,
+    pub(super) nested: Budget,
+    pub(super) checksums: Checksums,
+    pub(super) uninspected: Uninspected,
+    /// The engine outside has seen the archive that is looked into.
+    pub(super) is_shown_whole: bool,
     names_bytes: u64,
     scratch: Vec<u8>,
 }
@@ -54,12 +62,14 @@ struct Plan {
     analyzers: u64,
     secrets: bool,
     malware: bool,
+    /// It is an archive: its members are looked at.
+    nested: bool,
 }
 
 impl Plan {
     /// Does somebody need all of the content at once? Secrets of large files are searched in windows.
     const fn needs_whole(self, entry: &FileEntry<'_>, window_bytes: usize) -> bool {
-        self.analyzers != 0 || self.malware || self.secrets && entry.bytes <= window_bytes as u64
+        self.analyzers != 0 || self.malware || self.nested || self.secrets && entry.bytes <= window_bytes as u64
     }
 }
 
@@ -96,6 +106,10 @@ impl<'r> Pass<'r> {
             secrets: Vec::new(),
             malware: Vec::new(),
             gaps: Gaps::new(limits.gaps_max),
+            nested: Budget::new(limits),
+            checksums: Checksums::default(),
+            uninspected: Uninspected::default(),
+            is_shown_whole: false,
             names_bytes: 0,
             scratch: Vec::new(),
         }
@@ -146,6 +160,7 @@ impl<'r> Pass<'r> {
                 return None;
             }
         };
+        self.checksums.note_entry(&path);
         self.names_bytes += (path.as_bytes().len() + member.link.len()) as u64;
         if path.file_name().starts_with(b".wh.") || path.as_bytes().starts_with(b".wh..wh.") {
             self.whiteout(&path, member);
@@ -208,7 +223,8 @@ impl<'r> Pass<'r> {
 
     fn file(&mut self, walker: &mut Walker<&mut Chunks>, member: &Member, path: LayerPath) -> Option<Broken> {
         let entry = FileEntry { path: &path, bytes: member.bytes, mode: member.mode, uid: member.uid, gid: member.gid };
-        let plan = self.plan(&entry, FileForm::of(walker.head(FileForm::MAGIC_BYTES)));
+        let mut plan = self.plan(&entry, FileForm::of(walker.head(FileForm::MAGIC_BYTES)));
+        plan.nested = self.plans_to_explore(&entry, walker.head(HEAD_BYTES));
         let (sha256, broken) = if member.sparse {
             let detail = "stored as a sparse file, which is not looked into".to_owned();
             self.gaps.push_for_all(path.to_string(), GapReason::Unsupported, detail);
@@ -258,7 +274,7 @@ impl<'r> Pass<'r> {
     }
 
     /// Does the malware detector want this file, going by its beginning?
-    fn malware_wants(&self, entry: &FileEntry<'_>, content: &[u8]) -> bool {
+    pub(super) fn malware_wants(&self, entry: &FileEntry<'_>, content: &[u8]) -> bool {
         let head = &content[..content.len().min(FileForm::HEAD_BYTES)];
         self.request.detectors.malware().wants(entry.path, entry.bytes, head)
     }
@@ -269,7 +285,7 @@ impl<'r> Pass<'r> {
         is_large && self.malware_wants(entry, &content[..content.len().min(FIRST_PIECE_BYTES)])
     }
 
-    fn too_large(&mut self, detector: Detector, entry: &FileEntry<'_>, bytes_max: u64) {
+    pub(super) fn too_large(&mut self, detector: Detector, entry: &FileEntry<'_>, bytes_max: u64) {
         let detail = format!("{} bytes, the limit is {bytes_max}", entry.bytes);
         self.gaps.push(detector, entry.path.to_string(), GapReason::FileTooLarge, detail);
     }
@@ -277,10 +293,13 @@ impl<'r> Pass<'r> {
     /// Shows one whole file to those who want it. Answers its digest, if the files detector keeps it.
     fn look(&mut self, entry: &FileEntry<'_>, plan: Plan, content: &[u8], complete: bool) -> Option<Digest> {
         let view = FileView { entry: *entry, content, form: FileForm::of(content), complete };
-        let keeps = is_worth_a_digest(entry, view.form);
+        let keeps = is_worth_a_digest(entry, content);
         let is_suspect = plan.malware && complete && self.malware_wants(entry, content);
-        let digest = (complete && (keeps || is_suspect)).then(|| digest_of(content));
         let number = self.next_number();
+        let digest = (complete && (keeps || is_suspect)).then(|| match keeps {
+            true => self.digest_of_file(number, entry, content),
+            false => digest_of(content),
+        });
         for (_, analyzer) in ANALYZERS.iter().enumerate().filter(|(bit, _)| plan.analyzers & 1 << bit != 0) {
             let mut sink = Sink::new(&mut self.collected, self.limits, analyzer.id(), number);
             if let Err(unread) = analyzer.analyze(&view, &mut sink) {
@@ -300,10 +319,19 @@ impl<'r> Pass<'r> {
         if let Some(digest) = digest.filter(|_| is_suspect && self.has_observation_room(Detector::Malware)) {
             self.inspect(self.request.detectors.malware(), &view, &digest);
         }
+        if plan.nested && complete {
+            self.explore(&view, plan.malware && !is_suspect);
+        }
         digest.filter(|_| keeps)
     }
 
-    fn search_for_secrets(&mut self, view: &FileView<'_>) {
+    fn digest_of_file(&mut self, number: u32, entry: &FileEntry<'_>, content: &[u8]) -> Digest {
+        let mut hashers = self.checksums.hashers(entry.path);
+        hashers.update(content);
+        self.checksums.keep(number, entry.path, hashers)
+    }
+
+    pub(super) fn search_for_secrets(&mut self, view: &FileView<'_>) {
         let detector = self.request.detectors.secrets();
         let window_bytes = self.limits.secret_window_bytes;
         let gap = if view.content.len() <= window_bytes {
@@ -326,7 +354,7 @@ impl<'r> Pass<'r> {
         entry: &FileEntry<'_>,
         secrets: bool,
     ) -> (Option<Digest>, Option<Broken>) {
-        let mut hasher: Option<Sha256> = None;
+        let mut hashers: Option<Hashers> = None;
         let searches = secrets && self.has_observation_room(Detector::Secrets);
         let detector = self.request.detectors.secrets();
         let mut windows = searches.then(|| {
@@ -338,16 +366,16 @@ impl<'r> Pass<'r> {
         let mut unsearched = false;
         let result = walker.pieces(|piece| {
             if std::mem::take(&mut is_first) {
-                hasher = is_worth_a_digest(entry, FileForm::of(piece)).then(Sha256::new);
+                hashers = is_worth_a_digest(entry, piece).then(|| self.checksums.hashers(entry.path));
                 unsearched = self.is_too_large_for_malware(entry, piece);
             }
-            if let Some(hasher) = &mut hasher {
-                hasher.update(piece);
+            if let Some(hashers) = &mut hashers {
+                hashers.update(piece);
             }
             if let Some(windows) = &mut windows {
                 windows.push(piece, &mut found);
             }
-            hasher.is_some() || windows.is_some()
+            hashers.is_some() || windows.is_some()
         });
         if unsearched {
             self.too_large(Detector::Malware, entry, self.limits.malware_file_bytes_max);
@@ -361,22 +389,30 @@ impl<'r> Pass<'r> {
             }
         }
         match result {
-            Ok(()) => (hasher.map(|hasher| Digest::from_bytes(hasher.finalize().into())), None),
+            Ok(()) => {
+                let number = self.next_number();
+                (hashers.map(|hashers| self.checksums.keep(number, entry.path, hashers)), None)
+            }
             Err(broken) => (None, Some(broken)),
         }
     }
 
-    fn inspect(&mut self, malware: &MalwareDetector, view: &FileView<'_>, digest: &Digest) {
-        let mut gaps: Vec<Gap> = Vec::new();
-        let inspector = self.request.inspector;
-        let suspect = Suspect { path: view.entry.path, bytes: view.content, sha256: digest };
-        malware.scan_file(&suspect, inspector, &mut self.malware, &mut gaps);
-        for gap in gaps {
-            self.gaps.push_gap(Detector::Malware, gap);
+    pub(super) fn inspect(&mut self, malware: &MalwareDetector, view: &FileView<'_>, digest: &Digest) {
+        if self.uninspected.are_signatures_too_slow() {
+            self.uninspected.skip_signatures(view.entry.path);
+        } else {
+            let mut gaps: Vec<Gap> = Vec::new();
+            let suspect = Suspect { path: view.entry.path, bytes: view.content, sha256: digest };
+            malware.scan_file(&suspect, None, &mut self.malware, &mut gaps);
+            for gap in gaps {
+                self.uninspected.note(&gap);
+                self.gaps.push_gap(Detector::Malware, gap);
+            }
         }
+        self.show(view, digest);
     }
 
-    fn has_observation_room(&mut self, detector: Detector) -> bool {
+    pub(super) fn has_observation_room(&mut self, detector: Detector) -> bool {
         let observations = if detector == Detector::Secrets { &self.secrets } else { &self.malware };
         let room = observations.len() < self.limits.observations_max;
         if !room {
@@ -405,11 +441,17 @@ const fn media_word(media: LayerMedia) -> &'static str {
     Packing::of_media(media).as_str()
 }
 
-/// Executables, libraries and scripts: what a list of bad files can name.
-fn is_worth_a_digest(entry: &FileEntry<'_>, form: FileForm) -> bool {
-    entry.bytes > 0 && (entry.is_executable() || form.is_machine_code() || form == FileForm::Script)
+/// Executables, libraries, scripts and archives of them: what a list of bad files can name.
+fn is_worth_a_digest(entry: &FileEntry<'_>, content: &[u8]) -> bool {
+    let form = FileForm::of(&content[..content.len().min(FileForm::MAGIC_BYTES)]);
+    let archive = || Form::of(entry.path, &content[..content.len().min(HEAD_BYTES)]);
+    entry.bytes > 0
+        && (entry.is_executable()
+            || form.is_machine_code()
+            || form == FileForm::Script
+            || archive().is_some_and(|archive| archive.is_of_interest(entry.path)))
 }
 
-fn digest_of(content: &[u8]) -> Digest {
+pub(super) fn digest_of(content: &[u8]) -> Digest {
     Digest::from_bytes(Sha256::digest(content).into())
 }

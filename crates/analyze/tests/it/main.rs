@@ -1,6 +1,8 @@
 //! The pass over a layer and the squash of layers, on built, real and hostile input.
 
 #[cfg(test)]
+mod altered;
+#[cfg(test)]
 mod archives;
 #[cfg(test)]
 mod completeness;
@@ -12,6 +14,8 @@ mod hostile;
 mod languages;
 #[cfg(test)]
 mod layer;
+#[cfg(test)]
+mod nested;
 #[cfg(test)]
 mod real;
 #[cfg(test)]
@@ -26,3 +30,5 @@ mod squash;
 mod squash_property;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod yara;
