@@ -8,6 +8,7 @@
 mod bench;
 mod machine;
 mod process;
+mod rules;
 mod tidy;
 
 use std::process::ExitCode;
@@ -27,7 +28,10 @@ usage: cargo xtask COMMAND
   bench scan [--write] [--rounds N] [--no-build]
                         measure `pratique scan` against the floor; --write puts the table into docs/measurements.md,
                         --no-build takes the release programs as they are
+  bench detect [--write] [LAYER…]
+                        measure each detector against the floor, and the secret rules against ripgrep
   bench image           make that benchmark's image ahead of time
+  rules                 write docs/rules.md from the files in rules/
   docs                  build the documentation of every crate, warnings are errors";
 
 fn main() -> ExitCode {
@@ -46,10 +50,12 @@ fn run(arguments: &[&str]) -> Result<()> {
     match arguments {
         ["ci"] => ci(),
         ["test", rest @ ..] => test(rest),
-        ["tidy"] => tidy::run(),
+        ["tidy"] => tidy(),
         ["bless"] => bless(),
         ["bench", "scan", rest @ ..] => bench::scan(rest),
+        ["bench", "detect", rest @ ..] => bench::detect(rest),
         ["bench", "image"] => bench::image().map(drop),
+        ["rules"] => rules::write(),
         ["docs"] => docs(),
         [] | ["help" | "--help" | "-h"] => {
             println!("{USAGE}");
@@ -64,7 +70,7 @@ type Step = fn() -> Result<()>;
 
 fn ci() -> Result<()> {
     let steps: [(&str, Step); 5] =
-        [("format", format), ("lints", lints), ("tidy", tidy::run), ("tests", || test(&[])), ("documentation", docs)];
+        [("format", format), ("lints", lints), ("tidy", tidy), ("tests", || test(&[])), ("documentation", docs)];
     let mut times = Vec::new();
     for (name, step) in steps {
         println!("\n== {name}");
@@ -90,6 +96,11 @@ fn lints() -> Result<()> {
     Run::cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]).wait()
 }
 
+fn tidy() -> Result<()> {
+    tidy::run()?;
+    rules::check()
+}
+
 fn docs() -> Result<()> {
     Run::cargo(&["doc", "--workspace", "--no-deps"]).set("RUSTDOCFLAGS", "-D warnings").wait()
 }
@@ -110,6 +121,7 @@ fn test(arguments: &[&str]) -> Result<()> {
 }
 
 fn bless() -> Result<()> {
+    rules::write()?;
     Run::cargo(&["test", "--workspace", "--lib", "--bins", "--tests", "--no-fail-fast"])
         .set("PRATIQUE_BLESS", "1")
         .set("INSTA_UPDATE", "always")

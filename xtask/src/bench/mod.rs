@@ -2,6 +2,7 @@
 //!
 //! Invariant: what is compared runs in one go, in turns, on the same image from the same registry on this machine.
 
+mod detect;
 mod image;
 mod measure;
 mod registry;
@@ -16,6 +17,7 @@ use serde_json::Value;
 
 use crate::machine;
 use crate::process::{Run, root};
+pub(crate) use detect::run as detect;
 use measure::Measured;
 use registry::Registry;
 
@@ -38,6 +40,14 @@ pub(crate) fn image() -> Result<PathBuf> {
     let layout = image::layout(&folder())?;
     println!("{}: {}", layout.display(), image::describe(&layout)?);
     Ok(layout)
+}
+
+/// The files of the image's layers, lowest first.
+fn layers(layout: &Path) -> Result<Vec<PathBuf>> {
+    Ok(image::layers(layout)?
+        .into_iter()
+        .map(|(digest, _)| layout.join("blobs").join(digest.replace(':', "/")))
+        .collect())
 }
 
 /// `bench scan`: wall time, processor time and peak memory of `pratique scan` beside those of the floor.

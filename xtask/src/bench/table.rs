@@ -71,7 +71,7 @@ impl Figures {
 }
 
 /// `4 cores of Intel(R) …`.
-fn machine() -> String {
+pub(super) fn machine() -> String {
     let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpuinfo.lines().find(|line| line.starts_with("model name")).and_then(|line| line.split_once(": "));
@@ -80,18 +80,23 @@ fn machine() -> String {
 
 /// Puts the text between the markers of the document; adds them, or the document, where they are missing.
 pub(super) fn write(path: &Path, text: &str) -> Result<()> {
+    write_between(path, text, (BEGIN, END))
+}
+
+/// The same, between markers of the caller's own.
+pub(super) fn write_between(path: &Path, text: &str, markers: (&str, &str)) -> Result<()> {
     let document = fs::read_to_string(path).unwrap_or_else(|_| "# Measurements\n".to_owned());
-    fs::write(path, placed(&document, text)?).with_context(|| format!("cannot write {}", path.display()))?;
+    fs::write(path, placed(&document, text, markers)?).with_context(|| format!("cannot write {}", path.display()))?;
     println!("written to {}", path.display());
     Ok(())
 }
 
-fn placed(document: &str, text: &str) -> Result<String> {
-    let body = format!("{BEGIN}\n{text}{END}");
-    let Some((before, rest)) = document.split_once(BEGIN) else {
+fn placed(document: &str, text: &str, (begin, end): (&str, &str)) -> Result<String> {
+    let body = format!("{begin}\n{text}{end}");
+    let Some((before, rest)) = document.split_once(begin) else {
         return Ok(format!("{}\n\n{body}\n", document.trim_end()));
     };
-    let (_, after) = rest.split_once(END).context("the document has no end marker")?;
+    let (_, after) = rest.split_once(end).context("the document has no end marker")?;
     Ok(format!("{before}{body}{after}"))
 }
 
@@ -114,9 +119,9 @@ mod tests {
 
     #[test]
     fn the_table_replaces_the_one_before() {
-        let first = placed("# Measurements\n", "one\n").expect("a document");
+        let first = placed("# Measurements\n", "one\n", (BEGIN, END)).expect("a document");
         assert_eq!(first, format!("# Measurements\n\n{BEGIN}\none\n{END}\n"));
-        let second = placed(&format!("{first}\nMore.\n"), "two\n").expect("a document");
+        let second = placed(&format!("{first}\nMore.\n"), "two\n", (BEGIN, END)).expect("a document");
         assert_eq!(second, format!("# Measurements\n\n{BEGIN}\ntwo\n{END}\n\nMore.\n"));
     }
 }
