@@ -83,6 +83,8 @@ pub struct AgentWorkshop {
     pub clock: SharedClock,
     /// Temporary files.
     pub spool: Arc<dyn Spool>,
+    /// An engine outside the process, if one is configured; needed where the server has one.
+    pub inspector: Option<Arc<dyn Inspector>>,
     /// Logins that never leave this process.
     pub logins: Option<Arc<DockerConfig>>,
     /// `pratique-agent/VERSION`.
@@ -135,8 +137,9 @@ async fn agent_job(agent: &AgentWorkshop, shop: &mut Option<Workshop>, assignmen
         shop.tools.adopt(agent.place.extraction_rules().await?).await?;
     }
     if assignment.image.is_some() && !is_current(&shop.tools) {
-        let error =
-            "this agent's detectors are not of the server's version: install the same version on both".to_owned();
+        let error = "this agent's detectors are not the server's: install the same version on both, and give both \
+                     --clamd, or neither"
+            .to_owned();
         let outcome = JobOutcome::Retry { after: after(shop.clock.now(), Duration::from_secs(300)), error };
         return agent.place.finish(&assignment.lease, &outcome).await;
     }
@@ -148,9 +151,9 @@ async fn agent_job(agent: &AgentWorkshop, shop: &mut Option<Workshop>, assignmen
 fn agent_shop(agent: &AgentWorkshop, secret_key: [u8; 32]) -> Result<Workshop> {
     Ok(Workshop {
         place: Arc::clone(&agent.place),
-        tools: Toolbox::new(secret_key, ExtractionRules::default())?,
+        tools: Toolbox::new(secret_key, ExtractionRules::default(), agent.inspector.is_some())?,
         spool: Arc::clone(&agent.spool),
-        inspector: None,
+        inspector: agent.inspector.clone(),
         layers_at_once: Arc::new(Semaphore::new(agent.layers_at_once.max(1))),
         clock: Arc::clone(&agent.clock),
         user_agent: agent.user_agent.clone(),

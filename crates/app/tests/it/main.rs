@@ -5,6 +5,7 @@
 mod agents;
 mod crash;
 mod demo;
+mod malware;
 mod program;
 mod registry;
 mod rules;
