@@ -14,7 +14,7 @@ struct Program {
     package: &'static str,
 }
 
-const TESTS_NEED: [Program; 8] = [
+const TESTS_NEED: [Program; 9] = [
     Program { name: "docker-registry", package: "docker-registry" },
     Program { name: "skopeo", package: "skopeo" },
     Program { name: "umoci", package: "umoci" },
@@ -23,6 +23,7 @@ const TESTS_NEED: [Program; 8] = [
     Program { name: "htpasswd", package: "apache2-utils" },
     Program { name: "rpm", package: "rpm" },
     Program { name: "sqlite3", package: "sqlite3" },
+    Program { name: "clamd", package: "clamav-daemon" },
 ];
 
 /// Makes sure that everything the tests start is installed: installs it with apt-get when this is root, unless

@@ -8,6 +8,7 @@
 mod bench;
 mod machine;
 mod process;
+mod rules;
 mod tidy;
 
 use std::process::ExitCode;
@@ -29,7 +30,10 @@ usage: cargo xtask COMMAND
                         --no-build takes the release programs as they are
   bench image [app|tools|huge]
                         make that benchmark's image ahead of time
+  bench detect [--write] [LAYER…]
+                        measure each detector against the floor, and the secret rules against ripgrep
   quality               judge the labelled rows of fixtures/quality: precision, recall, share of undecided answers
+  rules                 write docs/rules.md from the files in rules/
   docs                  build the documentation of every crate, warnings are errors";
 
 fn main() -> ExitCode {
@@ -48,11 +52,13 @@ fn run(arguments: &[&str]) -> Result<()> {
     match arguments {
         ["ci"] => ci(),
         ["test", rest @ ..] => test(rest),
-        ["tidy"] => tidy::run(),
+        ["tidy"] => tidy(),
         ["bless"] => bless(),
         ["bench", "scan", rest @ ..] => bench::scan(rest),
-        ["quality"] => quality(),
+        ["bench", "detect", rest @ ..] => bench::detect(rest),
         ["bench", "image", rest @ ..] => bench::image(rest),
+        ["quality"] => quality(),
+        ["rules"] => rules::write(),
         ["docs"] => docs(),
         [] | ["help" | "--help" | "-h"] => {
             println!("{USAGE}");
@@ -67,7 +73,7 @@ type Step = fn() -> Result<()>;
 
 fn ci() -> Result<()> {
     let steps: [(&str, Step); 5] =
-        [("format", format), ("lints", lints), ("tidy", tidy::run), ("tests", || test(&[])), ("documentation", docs)];
+        [("format", format), ("lints", lints), ("tidy", tidy), ("tests", || test(&[])), ("documentation", docs)];
     let mut times = Vec::new();
     for (name, step) in steps {
         println!("\n== {name}");
@@ -91,6 +97,11 @@ fn format() -> Result<()> {
 
 fn lints() -> Result<()> {
     Run::cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]).wait()
+}
+
+fn tidy() -> Result<()> {
+    tidy::run()?;
+    rules::check()
 }
 
 fn docs() -> Result<()> {
@@ -118,6 +129,7 @@ fn quality() -> Result<()> {
 }
 
 fn bless() -> Result<()> {
+    rules::write()?;
     Run::cargo(&["test", "--workspace", "--lib", "--bins", "--tests", "--no-fail-fast"])
         .set("PRATIQUE_BLESS", "1")
         .set("INSTA_UPDATE", "always")

@@ -134,7 +134,12 @@ fn summarise(found: &[LayerObservation], list: bool, low: bool) {
         let (rule, sure, preview) = match &observation.kind {
             ObservationKind::Secret(fact) => (&fact.rule, format!("{:?}", fact.confidence), fact.preview.clone()),
             ObservationKind::Malware(fact) => (&fact.signature, "signature".to_owned(), String::new()),
-            ObservationKind::FileHash(_) | ObservationKind::FileMode(_) => continue,
+            ObservationKind::FileHash(_)
+            | ObservationKind::FileMode(_)
+            | ObservationKind::FolderMode(_)
+            | ObservationKind::Cache(_)
+            | ObservationKind::Account(_)
+            | ObservationKind::AlteredFile(_) => continue,
         };
         *counts.entry((sure.clone(), rule.clone())).or_default() += 1;
         let is_low = matches!(&observation.kind, ObservationKind::Secret(f) if f.confidence == Confidence::Low);

@@ -12,6 +12,10 @@ use std::io::{self, BufRead, Read};
 type Gzip<R> = flate2::bufread::MultiGzDecoder<R>;
 #[expect(clippy::disallowed_types, reason = "this is the one place that makes them, below a cap")]
 type Zstd<R> = zstd::stream::read::Decoder<'static, R>;
+#[expect(clippy::disallowed_types, reason = "this is the one place that makes them, below a cap")]
+type Xz<R> = liblzma::bufread::XzDecoder<R>;
+#[expect(clippy::disallowed_types, reason = "this is the one place that makes them, below a cap")]
+type Bzip2<R> = bzip2::bufread::MultiBzDecoder<R>;
 
 /// How bytes are packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +26,10 @@ pub enum Packing {
     Gzip,
     /// Zstandard (RFC 8878), of one or several frames, skippable ones among them.
     Zstd,
+    /// The .xz file format (version 1.2.1), of one or several streams. In no layer: see [`Caps::foreign`].
+    Xz,
+    /// bzip2, of one or several streams. In no layer: see [`Caps::foreign`].
+    Bzip2,
 }
 
 impl Packing {
@@ -33,8 +41,8 @@ impl Packing {
         match head {
             [0x1f, 0x8b, ..] => Ok(Self::Gzip),
             [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Ok(Self::Zstd),
-            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Err("xz"),
-            [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, 0x59, 0x26, ..] => Err("bzip2"),
+            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Ok(Self::Xz),
+            [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, 0x59, 0x26, ..] => Ok(Self::Bzip2),
             [0x04, 0x22, 0x4d, 0x18, ..] => Err("lz4"),
             _ => Ok(Self::Plain),
         }
@@ -55,6 +63,8 @@ impl Packing {
             Self::Plain => "plain",
             Self::Gzip => "gzip",
             Self::Zstd => "zstd",
+            Self::Xz => "xz",
+            Self::Bzip2 => "bzip2",
         }
     }
 }
@@ -70,6 +80,8 @@ pub struct Caps {
     pub ratio_from_bytes: u64,
     /// Binary logarithm of the largest Zstandard window.
     pub zstd_window_log_max: u32,
+    /// Whether packings that no image layer has (xz, bzip2) are unpacked too.
+    pub foreign: bool,
 }
 
 impl Caps {
@@ -80,6 +92,7 @@ impl Caps {
             ratio_max: limits.ratio_max,
             ratio_from_bytes: limits.ratio_from_bytes,
             zstd_window_log_max: limits.zstd_window_log_max,
+            foreign: false,
         }
     }
 
@@ -90,6 +103,7 @@ impl Caps {
             ratio_max: limits.ratio_max,
             ratio_from_bytes: limits.ratio_from_bytes,
             zstd_window_log_max: limits.zstd_window_log_max,
+            foreign: true,
         }
     }
 }
@@ -131,6 +145,8 @@ enum Decoder<R: Read> {
     Plain(Source<R>),
     Gzip(Box<Gzip<Source<R>>>),
     Zstd(Box<Zstd<Source<R>>>),
+    Xz(Box<Xz<Source<R>>>),
+    Bzip2(Box<Bzip2<Source<R>>>),
 }
 
 impl<R: Read> std::fmt::Debug for Decompressor<R> {
@@ -148,10 +164,26 @@ impl<R: Read> Decompressor<R> {
     /// # Errors
     /// When the input fails, or its packing is recognised and not supported; the input comes back for draining.
     pub fn new(input: R, caps: Caps) -> Result<Self, (Stop, R)> {
-        let mut source = Source::new(input);
+        Self::with_buffer(input, caps, SOURCE_BYTES)
+    }
+
+    /// The same for an input that has `input_bytes` bytes: the buffer in front of the decoder is no larger than that.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn of_size(input: R, caps: Caps, input_bytes: usize) -> Result<Self, (Stop, R)> {
+        Self::with_buffer(input, caps, input_bytes.clamp(HEAD_BYTES, SOURCE_BYTES))
+    }
+
+    fn with_buffer(input: R, caps: Caps, buffer_bytes: usize) -> Result<Self, (Stop, R)> {
+        let mut source = Source::new(input, buffer_bytes);
         let packing = match source.peek() {
             Ok(head) => Packing::of(head),
             Err(error) => return Err((Stop::Input(error), source.inner)),
+        };
+        let packing = match packing {
+            Ok(packing @ (Packing::Xz | Packing::Bzip2)) if !caps.foreign => Err(packing.as_str()),
+            packing => packing,
         };
         let packing = match packing {
             Ok(packing) => packing,
@@ -167,6 +199,11 @@ impl<R: Read> Decompressor<R> {
                 Ok(decoder) => Decoder::Zstd(Box::new(decoder)),
                 Err((error, input)) => return Err((Stop::Unsupported(format!("zstd: {error}")), input)),
             },
+            Packing::Xz => match new_xz(source) {
+                Ok(decoder) => Decoder::Xz(Box::new(decoder)),
+                Err((error, input)) => return Err((Stop::Unsupported(format!("xz: {error}")), input)),
+            },
+            Packing::Bzip2 => Decoder::Bzip2(Box::new(Bzip2::new(source))),
         };
         Ok(Self { decoder, packing, caps, bytes_out: 0, pending: None })
     }
@@ -216,6 +253,8 @@ impl<R: Read> Decompressor<R> {
                 Decoder::Plain(source) => source.read(buffer),
                 Decoder::Gzip(decoder) => decoder.read(buffer),
                 Decoder::Zstd(decoder) => decoder.read(buffer),
+                Decoder::Xz(decoder) => decoder.read(buffer),
+                Decoder::Bzip2(decoder) => decoder.read(buffer),
             };
             match result {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -265,6 +304,8 @@ impl<R: Read> Decompressor<R> {
             Decoder::Plain(source) => source,
             Decoder::Gzip(decoder) => decoder.get_ref(),
             Decoder::Zstd(decoder) => decoder.get_ref(),
+            Decoder::Xz(decoder) => decoder.get_ref(),
+            Decoder::Bzip2(decoder) => decoder.get_ref(),
         }
     }
 
@@ -273,6 +314,8 @@ impl<R: Read> Decompressor<R> {
             Decoder::Plain(source) => source,
             Decoder::Gzip(decoder) => decoder.get_mut(),
             Decoder::Zstd(decoder) => decoder.get_mut(),
+            Decoder::Xz(decoder) => decoder.get_mut(),
+            Decoder::Bzip2(decoder) => decoder.get_mut(),
         }
     }
 
@@ -312,6 +355,16 @@ fn new_zstd<R: Read>(source: Source<R>, caps: Caps) -> Result<Zstd<Source<R>>, (
     }
 }
 
+/// What unpacking xz may take: the largest preset of xz(1) takes 65 MiB.
+const XZ_MEMORY_BYTES_MAX: u64 = 80 << 20;
+
+fn new_xz<R: Read>(source: Source<R>) -> Result<Xz<Source<R>>, (liblzma::stream::Error, R)> {
+    match liblzma::stream::Stream::new_stream_decoder(XZ_MEMORY_BYTES_MAX, liblzma::stream::CONCATENATED) {
+        Ok(stream) => Ok(Xz::new_stream(source, stream)),
+        Err(error) => Err((error, source.inner)),
+    }
+}
+
 /// Bytes that are read from the input at once.
 const SOURCE_BYTES: usize = 128 << 10;
 /// Bytes that are looked at to tell the packing.
@@ -328,8 +381,8 @@ struct Source<R> {
 }
 
 impl<R: Read> Source<R> {
-    fn new(inner: R) -> Self {
-        let buffer = vec![0; SOURCE_BYTES].into_boxed_slice();
+    fn new(inner: R, buffer_bytes: usize) -> Self {
+        let buffer = vec![0; buffer_bytes].into_boxed_slice();
         Self { inner, buffer, start: 0, end: 0, bytes_in: 0, failed: None }
     }
 

@@ -49,7 +49,7 @@ const FILES_CODE: &str = "files/2";
 /// Raised when the code that is common to the package analyzers gives other facts for the same bytes.
 const PACKAGES_CODE: &str = "packages/1";
 /// Raised when the code of the secrets pass gives other facts for the same bytes and rules.
-const SECRETS_CODE: &str = "secrets/1";
+const SECRETS_CODE: &str = "secrets/2";
 /// Raised when the code of the malware pass gives other facts for the same bytes and rules.
 const MALWARE_CODE: &str = "malware/2";
 /// Raised when what is read from the configuration changes.
@@ -79,6 +79,16 @@ impl Detectors {
         };
         let versions = Detector::ALL.into_iter().map(version_of).collect();
         Ok(Self { limits, secrets, malware, versions, revision: rules.revision, problems })
+    }
+
+    /// The same with an engine outside the process, which sees what malware signatures see: facts that were read
+    /// without it are not taken for facts that were read with it.
+    #[must_use]
+    pub fn inspected(mut self) -> Self {
+        if let Some(version) = self.versions.get_mut(&Detector::Malware) {
+            version.fingerprint = fingerprint(&[&version.fingerprint, "inspected"]);
+        }
+        self
     }
 
     /// The revision of the installation's rules that these are made from; 0 when it has none.

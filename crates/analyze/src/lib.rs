@@ -14,6 +14,7 @@ mod error;
 mod limits;
 pub mod malware;
 mod memory;
+mod nested;
 pub mod packages;
 mod read;
 pub mod sbom;

@@ -51,6 +51,20 @@ pub struct Limits {
     pub secret_window_bytes: usize,
     /// Bytes of one file that is searched for malware signatures. Default 16 MiB.
     pub malware_file_bytes_max: u64,
+    /// Bytes of one archive that lies in a layer and is looked into for secrets and malware. Default 256 MiB.
+    pub nested_archive_bytes_max: u64,
+    /// Bytes of one member of such an archive. Default 32 MiB.
+    pub nested_member_bytes_max: u64,
+    /// Bytes of archives inside one another that are held at once. Default 64 MiB.
+    pub nested_held_bytes_max: u64,
+    /// Bytes that one file of a layer unpacks to, all archives inside it together. Default 2 GiB.
+    pub nested_file_bytes_max: u64,
+    /// Bytes that all archives of one layer unpack to. Default 8 GiB.
+    pub nested_layer_bytes_max: u64,
+    /// Members of all archives of one layer. Default 1,000,000.
+    pub nested_members_max: u64,
+    /// How deep archives are nested that are looked into. Default 5.
+    pub nested_depth_max: u32,
     /// Observations of one detector in one layer. Default 100,000.
     pub observations_max: usize,
     /// Gaps of one detector in one layer; one more says how many did not fit. Default 1,000.
@@ -88,6 +102,13 @@ impl Default for Limits {
             secret_file_bytes_max: 4 << 30,
             secret_window_bytes: 4 << 20,
             malware_file_bytes_max: 16 * MIB,
+            nested_archive_bytes_max: 256 * MIB,
+            nested_member_bytes_max: 32 * MIB,
+            nested_held_bytes_max: 64 * MIB,
+            nested_file_bytes_max: 2 << 30,
+            nested_layer_bytes_max: 8 << 30,
+            nested_members_max: 1_000_000,
+            nested_depth_max: 5,
             observations_max: 100_000,
             gaps_max: 1_000,
             archive_members_max: 1_000_000,
@@ -138,6 +159,23 @@ impl Limits {
             Detector::Malware => write!(text, " file {}", self.malware_file_bytes_max),
         };
         own.expect("writing to a string cannot fail");
+        if matches!(detector, Detector::Secrets | Detector::Malware) {
+            text.push_str(&self.nested_text());
+        }
         text
+    }
+
+    /// The limits of looking into archives.
+    fn nested_text(&self) -> String {
+        format!(
+            " nested {} member {} held {} file {} layer {} members {} depth {}",
+            self.nested_archive_bytes_max,
+            self.nested_member_bytes_max,
+            self.nested_held_bytes_max,
+            self.nested_file_bytes_max,
+            self.nested_layer_bytes_max,
+            self.nested_members_max,
+            self.nested_depth_max,
+        )
     }
 }

@@ -4,7 +4,7 @@
 
 use crate::limits::Limits;
 use crate::memory::Room;
-use model::inventory::{OwnedFiles, RawInput};
+use model::inventory::{OwnedFiles, RawInput, RecordedFiles};
 use model::package::LayerPackage;
 use model::{Detector, Gap, GapReason, LayerPath};
 
@@ -21,6 +21,7 @@ pub(crate) struct Tagged<T> {
 pub(crate) struct Collected {
     pub(crate) packages: Vec<Tagged<LayerPackage>>,
     pub(crate) owned: Vec<Tagged<OwnedFiles>>,
+    pub(crate) recorded: Vec<Tagged<RecordedFiles>>,
     pub(crate) raw_inputs: Vec<Tagged<RawInput>>,
     pub(crate) gaps: Vec<Tagged<Gap>>,
     raw_bytes: u64,
@@ -108,6 +109,20 @@ impl<'a> Sink<'a> {
         }
         let tagged = self.tag(owned);
         self.collected.owned.push(tagged);
+        true
+    }
+
+    /// What a database records of a package's files. Nothing is kept when `recorded.files` is empty. False when there
+    /// is no room for it.
+    pub fn recorded(&mut self, recorded: RecordedFiles) -> bool {
+        if recorded.files.is_empty() {
+            return true;
+        }
+        if self.collected.recorded.len() >= self.limits.packages_max {
+            return self.refuse();
+        }
+        let tagged = self.tag(recorded);
+        self.collected.recorded.push(tagged);
         true
     }
 

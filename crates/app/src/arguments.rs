@@ -2,6 +2,7 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use model::{Platform, Severity};
+use remote::clamd::ClamdAddress;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -75,6 +76,12 @@ pub(crate) struct ScanArguments {
     /// Do not use or write the cache of layers that were read before.
     #[arg(long)]
     pub(crate) no_cache: bool,
+    /// Also look for malware with the YARA rules of this folder (*.yar, *.yara), or of this file.
+    #[arg(long, value_name = "DIR", env = "PRATIQUE_YARA")]
+    pub(crate) yara: Option<PathBuf>,
+    /// Show files to ClamAV's clamd at HOST:PORT, or at the path of its socket.
+    #[arg(long, value_name = "ADDRESS", env = "PRATIQUE_CLAMD")]
+    pub(crate) clamd: Option<ClamdAddress>,
     /// Ceiling for temporary files, such as 2GiB.
     #[arg(long, value_name = "SIZE", default_value = "2GiB", value_parser = parse_size)]
     pub(crate) spool_max: u64,
@@ -149,6 +156,9 @@ pub(crate) struct ServeArguments {
     /// Ceiling for temporary files.
     #[arg(long, value_name = "SIZE", default_value = "2GiB", value_parser = parse_size, env = "PRATIQUE_SPOOL_MAX")]
     pub(crate) spool_max: u64,
+    /// Show files to ClamAV's clamd at HOST:PORT, or at the path of its socket.
+    #[arg(long, value_name = "ADDRESS", env = "PRATIQUE_CLAMD")]
+    pub(crate) clamd: Option<ClamdAddress>,
     /// Refuse registries on private addresses.
     #[arg(long, env = "PRATIQUE_DENY_PRIVATE_ADDRESSES")]
     pub(crate) deny_private_addresses: bool,
@@ -183,6 +193,9 @@ pub(crate) struct AgentArguments {
     /// Registry logins that never leave this machine: a docker config.json.
     #[arg(long, value_name = "FILE")]
     pub(crate) registry_logins: Option<PathBuf>,
+    /// Show files to ClamAV's clamd at HOST:PORT, or at the path of its socket; needed where the server has one too.
+    #[arg(long, value_name = "ADDRESS", env = "PRATIQUE_CLAMD")]
+    pub(crate) clamd: Option<ClamdAddress>,
     /// Ceiling for temporary files.
     #[arg(long, value_name = "SIZE", default_value = "2GiB", value_parser = parse_size)]
     pub(crate) spool_max: u64,

@@ -7,6 +7,7 @@ mod command;
 mod demo;
 mod exit;
 mod folders;
+mod malware_rules;
 mod progress;
 mod secret_rules;
 

@@ -56,13 +56,13 @@ fn document(path: &Path) -> Result<RuleDocument> {
     Ok(RuleDocument { kind: RuleKind::Secrets, name: path.display().to_string(), text })
 }
 
-/// Refuses to go on when something was left out.
+/// Refuses to go on when some of the secret rules were left out.
 pub(crate) fn refuse(problems: &[RuleProblem]) -> Result<()> {
-    if problems.is_empty() {
+    let problems = || problems.iter().filter(|problem| problem.kind == RuleKind::Secrets);
+    if problems().next().is_none() {
         return Ok(());
     }
-    let lines: Vec<String> = problems
-        .iter()
+    let lines: Vec<String> = problems()
         .map(|problem| {
             let rule = problem.rule.as_ref().map_or_else(String::new, |id| format!(", rule {id}"));
             format!("  {}{rule}: {}", problem.document, problem.what)

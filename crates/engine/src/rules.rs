@@ -14,17 +14,19 @@ use std::sync::{Arc, RwLock};
 #[derive(Debug, Clone)]
 pub struct Toolbox {
     secret_key: [u8; 32],
+    /// Whether an engine outside the process sees files too.
+    inspected: bool,
     current: Arc<RwLock<Arc<Detectors>>>,
 }
 
 impl Toolbox {
-    /// Compiles what ships together with `rules`.
+    /// Compiles what ships together with `rules`. With `inspected` an engine outside the process sees files too.
     ///
     /// # Errors
     /// When a rule that ships cannot be compiled. What is wrong with `rules` is left out: see [`Detectors::problems`].
-    pub fn new(secret_key: [u8; 32], rules: ExtractionRules) -> Result<Self> {
-        let detectors = compile(secret_key, rules)?;
-        Ok(Self { secret_key, current: Arc::new(RwLock::new(Arc::new(detectors))) })
+    pub fn new(secret_key: [u8; 32], rules: ExtractionRules, inspected: bool) -> Result<Self> {
+        let detectors = compile(secret_key, rules, inspected)?;
+        Ok(Self { secret_key, inspected, current: Arc::new(RwLock::new(Arc::new(detectors))) })
     }
 
     /// The detectors in force.
@@ -42,20 +44,21 @@ impl Toolbox {
     /// # Errors
     /// When a rule that ships cannot be compiled.
     pub async fn adopt(&self, rules: ExtractionRules) -> Result<()> {
-        let detectors = compile_apart(self.secret_key, rules).await?;
+        let detectors = compile_apart(self.secret_key, rules, self.inspected).await?;
         *self.current.write().expect("no panic while the lock is held") = Arc::new(detectors);
         Ok(())
     }
 }
 
-fn compile(secret_key: [u8; 32], rules: ExtractionRules) -> Result<Detectors> {
+fn compile(secret_key: [u8; 32], rules: ExtractionRules, inspected: bool) -> Result<Detectors> {
     let options = DetectorOptions { secret_key, limits: Limits::default(), rules };
-    Detectors::new(options).map_err(crate::error::from_analyze)
+    let detectors = Detectors::new(options).map_err(crate::error::from_analyze)?;
+    Ok(if inspected { detectors.inspected() } else { detectors })
 }
 
 /// Thousands of rules take a second: not on a thread that others wait for.
-async fn compile_apart(secret_key: [u8; 32], rules: ExtractionRules) -> Result<Detectors> {
-    let compiled = tokio::task::spawn_blocking(move || compile(secret_key, rules)).await;
+async fn compile_apart(secret_key: [u8; 32], rules: ExtractionRules, inspected: bool) -> Result<Detectors> {
+    let compiled = tokio::task::spawn_blocking(move || compile(secret_key, rules, inspected)).await;
     compiled.map_err(|e| Error::because(ErrorKind::Internal, "compiling rules was cut off", e))?
 }
 
@@ -64,7 +67,7 @@ async fn compile_apart(secret_key: [u8; 32], rules: ExtractionRules) -> Result<D
 /// # Errors
 /// When a rule that ships cannot be compiled.
 pub async fn problems(rules: ExtractionRules) -> Result<Vec<RuleProblem>> {
-    Ok(compile_apart([0; 32], rules).await?.problems().to_vec())
+    Ok(compile_apart([0; 32], rules, false).await?.problems().to_vec())
 }
 
 /// What facts should be of: the detectors that the server wants, and the revision of its own rules.

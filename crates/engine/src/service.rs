@@ -85,7 +85,7 @@ impl Engine {
     pub async fn start(options: EngineOptions) -> Result<Arc<Self>> {
         let library = Library::open(&options.intelligence)?;
         let key = reader_key(&options.secret_key, &Reader::Server);
-        let tools = Toolbox::new(key, options.store.extraction_rules().await?)?;
+        let tools = Toolbox::new(key, options.store.extraction_rules().await?, options.inspector.is_some())?;
         for problem in tools.current().problems() {
             tracing::warn!("a rule of the installation is left out: {problem}");
         }

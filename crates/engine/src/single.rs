@@ -12,6 +12,7 @@ use model::{
     Detector, DetectorVersion, Digest, Finding, Gap, ImageInventory, LayerInventory, Match, PackageKey, Timestamp,
 };
 use policy::{CompiledTuning, ImageFacts, Place, Scanners, Show};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -135,10 +136,16 @@ impl SingleScan<'_> {
         let (inventory, from_cache) = match cached {
             Some(cached) if missing.is_empty() => (cached, true),
             cached => {
-                let mut fresh = read_one(&*image.layers, layer, &missing, self.reading).await?;
+                let read = read_one(&*image.layers, layer, &missing, self.reading).await?;
+                let mut fresh = read.inventory;
                 if let Some(cache) = self.cache {
+                    let mut kept = Cow::Borrowed(&fresh);
+                    // What the engine outside did not see is asked again next time.
+                    if read.uninspected.is_some() {
+                        kept.to_mut().detectors.remove(&Detector::Malware);
+                    }
                     // A cache that cannot be written costs time, not facts.
-                    if let Err(error) = cache.put(&fresh, self.now) {
+                    if let Err(error) = cache.put(&kept, self.now) {
                         tracing::warn!("the cache cannot be written: {error}");
                     }
                 }

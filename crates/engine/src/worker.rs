@@ -87,6 +87,8 @@ pub struct AgentWorkshop {
     pub clock: SharedClock,
     /// Temporary files.
     pub spool: Arc<dyn Spool>,
+    /// An engine outside the process, if one is configured; needed where the server has one.
+    pub inspector: Option<Arc<dyn Inspector>>,
     /// Logins that never leave this process.
     pub logins: Option<Arc<DockerConfig>>,
     /// `pratique-agent/VERSION`.
@@ -139,8 +141,9 @@ async fn agent_job(agent: &AgentWorkshop, shop: &mut Option<Workshop>, assignmen
         shop.tools.adopt(agent.place.extraction_rules().await?).await?;
     }
     if assignment.image.is_some() && !is_current(&shop.tools) {
-        let error =
-            "this agent's detectors are not of the server's version: install the same version on both".to_owned();
+        let error = "this agent's detectors are not the server's: install the same version on both, and give both \
+                     --clamd, or neither"
+            .to_owned();
         let outcome = JobOutcome::Retry { after: after(shop.clock.now(), Duration::from_secs(300)), error };
         return agent.place.finish(&assignment.lease, &outcome).await;
     }
@@ -153,9 +156,9 @@ fn agent_shop(agent: &AgentWorkshop, secret_key: [u8; 32]) -> Result<Workshop> {
     let (layers_at_once, memory) = memory_of_layers(agent.layers_at_once);
     Ok(Workshop {
         place: Arc::clone(&agent.place),
-        tools: Toolbox::new(secret_key, ExtractionRules::default())?,
+        tools: Toolbox::new(secret_key, ExtractionRules::default(), agent.inspector.is_some())?,
         spool: Arc::clone(&agent.spool),
-        inspector: None,
+        inspector: agent.inspector.clone(),
         layers_at_once,
         memory,
         clock: Arc::clone(&agent.clock),

@@ -48,6 +48,8 @@ pub enum GapReason {
     NoEndOfLife,
     /// A feed is older than its maximum age.
     StaleFeed,
+    /// Temporary space or memory ran out.
+    OutOfSpace,
 }
 
 impl GapReason {
@@ -67,6 +69,7 @@ impl GapReason {
             Self::NoAdvisories => "no-advisories",
             Self::NoEndOfLife => "no-end-of-life",
             Self::StaleFeed => "stale-feed",
+            Self::OutOfSpace => "out-of-space",
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The facts about one layer and about one image. They never change for given bytes and detector versions.
 
+use crate::checksum::Checksum;
 use crate::layer::{ImageConfig, Layer};
 use crate::observation::{LayerObservation, Observation};
 use crate::package::{Distro, LayerPackage, Package, PackageFormat};
@@ -25,6 +26,12 @@ pub struct DetectorFacts {
     /// Malware detector: digests of executables, libraries and scripts, sorted by path.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub digests: Vec<FileDigest>,
+    /// Packages detector: which checksums package databases record for files that can be run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recorded: Vec<RecordedFiles>,
+    /// Malware detector: checksums besides SHA-256, of files that packages bring.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checksums: Vec<FileChecksums>,
     /// Secrets, malware and files detectors.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub observations: Vec<LayerObservation>,
@@ -45,6 +52,8 @@ impl DetectorFacts {
             packages: Vec::new(),
             owned: Vec::new(),
             digests: Vec::new(),
+            recorded: Vec::new(),
+            checksums: Vec::new(),
             observations: Vec::new(),
             raw_inputs: Vec::new(),
             gaps: Vec::new(),
@@ -60,6 +69,10 @@ impl DetectorFacts {
         self.owned.dedup();
         self.digests.sort();
         self.digests.dedup();
+        self.recorded.sort();
+        self.recorded.dedup();
+        self.checksums.sort();
+        self.checksums.dedup();
         self.observations.sort();
         self.observations.dedup();
         self.raw_inputs.sort();
@@ -155,6 +168,28 @@ pub struct OwnedFiles {
     pub recorded_in: LayerPath,
     /// The files, sorted.
     pub paths: Vec<LayerPath>,
+}
+
+/// What a package database records of a package's files: only of those that can be run or loaded.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct RecordedFiles {
+    /// The package's format.
+    pub format: PackageFormat,
+    /// The package's name.
+    pub package: String,
+    /// The database file that says so.
+    pub recorded_in: LayerPath,
+    /// The files as the database names them, sorted, each with the checksum of its content.
+    pub files: Vec<(LayerPath, Checksum)>,
+}
+
+/// Checksums of one file besides its SHA-256 digest, as far as a package database may need them.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct FileChecksums {
+    /// The file.
+    pub path: LayerPath,
+    /// One per algorithm.
+    pub checksums: Vec<Checksum>,
 }
 
 /// A small file kept whole for an assembler.

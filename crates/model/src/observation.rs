@@ -1,7 +1,8 @@
 //! Raw facts of interest: nothing is judged here.
 
+use crate::checksum::Checksum;
 use crate::evidence::{Evidence, Place};
-use crate::{Detector, Digest, Severity};
+use crate::{Detector, Digest, LayerPath, Severity};
 use serde::{Deserialize, Serialize};
 
 /// What was observed.
@@ -22,6 +23,8 @@ pub enum ObservationKind {
     Cache(CacheFact),
     /// A line of passwd(5) or shadow(5).
     Account(AccountFact),
+    /// A program of the flattened image that is not the one that its package brought.
+    AlteredFile(AlteredFileFact),
 }
 
 /// A possible secret.

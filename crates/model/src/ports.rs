@@ -49,6 +49,8 @@ pub enum Inspection {
     Clean,
     /// A signature matched, by name.
     Infected(String),
+    /// This file is more than it looks at, and why: a gap about the file.
+    TooLarge(String),
     /// It could not look, and why: a gap, not "clean".
     Unavailable(String),
 }

@@ -3,7 +3,7 @@
 //! Not here: what the bytes mean (only manifests are parsed, because paging and pinning need them), a clock,
 //! storage, listening sockets.
 //!
-//! Invariants: one HTTP client (module `http`) makes every request, so that every body is capped, every redirect is
+//! Invariants: one HTTP client (module `http`) makes every request but those to clamd, so that every body is capped, every redirect is
 //! looked at (credentials never follow it to another host), every address passes the guard after name
 //! resolution (link-local and cloud-metadata addresses are never connected to), and no credential appears in
 //! an error, a log line or a `Debug` text.
@@ -11,6 +11,7 @@
 pub mod agent;
 pub mod api;
 mod auth;
+pub mod clamd;
 pub mod connector;
 mod crypto;
 pub mod docker_config;

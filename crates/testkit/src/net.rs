@@ -36,7 +36,7 @@ pub fn say(text: &str) {
 /// Is the program on `PATH`? Says visibly when it is not, with the Debian package that brings it.
 pub fn has_program(program: &str, debian_package: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).any(|folder| folder.join(program).is_file());
+    let found = std::env::split_paths(&path).chain(["/usr/sbin".into()]).any(|folder| folder.join(program).is_file());
     if !found {
         say(&format!("SKIPPED: {program} is not installed (apt-get install {debian_package})"));
     }

@@ -178,14 +178,19 @@ pub(super) fn describe(layout: &Path) -> Result<String> {
     Ok(format!("{} layers, {} MB compressed", sizes.len(), sizes.iter().sum::<u64>() / 1_000_000))
 }
 
-/// The compressed size of each layer of the one image.
-fn layer_sizes(layout: &Path) -> Result<Vec<u64>> {
+/// Digest and compressed size of each layer of the one image.
+pub(super) fn layers(layout: &Path) -> Result<Vec<(String, u64)>> {
     let read = |path: &Path| -> Result<Value> { Ok(serde_json::from_slice(&fs::read(path)?)?) };
     let index = read(&layout.join("index.json"))?;
     let digest = index["manifests"][0]["digest"].as_str().context("the layout has no image")?;
     let manifest = read(&layout.join("blobs").join(digest.replace(':', "/")))?;
     let layers = manifest["layers"].as_array().context("the image has no layers")?;
-    Ok(layers.iter().filter_map(|layer| layer["size"].as_u64()).collect())
+    let layer = |layer: &Value| Some((layer["digest"].as_str()?.to_owned(), layer["size"].as_u64()?));
+    Ok(layers.iter().filter_map(layer).collect())
+}
+
+fn layer_sizes(layout: &Path) -> Result<Vec<u64>> {
+    Ok(layers(layout)?.into_iter().map(|(_, bytes)| bytes).collect())
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //!
 //! Invariant: what is compared runs in one go, in turns, on the same image from the same registry on this machine.
 
+mod detect;
 mod huge;
 mod image;
 mod measure;
@@ -18,6 +19,7 @@ use serde_json::Value;
 
 use crate::machine;
 use crate::process::{Run, root};
+pub(crate) use detect::run as detect;
 use image::Kind;
 use measure::Measured;
 use registry::Registry;
@@ -119,6 +121,14 @@ impl Options {
         println!("\n{text}");
         if self.write { table::write(&root().join("docs/measurements.md"), command, text) } else { Ok(()) }
     }
+}
+
+/// The files of the image's layers, lowest first.
+fn layers(layout: &Path) -> Result<Vec<PathBuf>> {
+    Ok(image::layers(layout)?
+        .into_iter()
+        .map(|(digest, _)| layout.join("blobs").join(digest.replace(':', "/")))
+        .collect())
 }
 
 /// `bench scan`: wall time, processor time and peak memory of `pratique scan` beside those of the floor.

@@ -75,7 +75,7 @@ impl Figures {
 }
 
 /// `4 cores of Intel(R) …`.
-fn machine() -> String {
+pub(super) fn machine() -> String {
     let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpuinfo.lines().find(|line| line.starts_with("model name")).and_then(|line| line.split_once(": "));

@@ -1,12 +1,16 @@
 //! Alpine's database of installed packages (apk-tools, `apk-installed` in apk-v2(5)): records of `LETTER:value` lines,
 //! each ended by an empty line.
 
+use super::recorded::{is_library, may_run, sorted};
 use super::{field, lines, owned_manifests};
 use crate::analyzer::{Analyzer, FileEntry, FileView, Unread, Want};
 use crate::limits::Limits;
 use crate::sink::Sink;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use model::checksum::{Checksum, ChecksumAlgorithm};
 use model::evidence::Place;
-use model::inventory::OwnedFiles;
+use model::inventory::{OwnedFiles, RecordedFiles};
 use model::package::{LayerPackage, SourcePackage};
 use model::{Detector, PackageFormat, PackageKey};
 
@@ -28,7 +32,39 @@ struct Record<'a> {
     origin: Option<&'a [u8]>,
     license: Option<&'a [u8]>,
     folder: &'a [u8],
-    files: Vec<(&'a [u8], &'a [u8])>,
+    files: Vec<Installed<'a>>,
+}
+
+/// A file of a record.
+struct Installed<'a> {
+    folder: &'a [u8],
+    name: &'a [u8],
+    /// `OWNER:GROUP:MODE`; left out for the usual `0:0:644`.
+    access: &'a [u8],
+    checksum: &'a [u8],
+}
+
+impl Installed<'_> {
+    fn path(&self) -> Vec<u8> {
+        [self.folder, b"/", self.name].concat()
+    }
+
+    /// The checksum of a file that can be run or loaded: `Q1` and the SHA-1 digest in base64 (apk-package(5)), or
+    /// `Q2` and a SHA-256 digest in apk-tools 3.
+    fn recorded(&self) -> Option<(Vec<u8>, Checksum)> {
+        let mode = self.access.rsplit(|&b| b == b':').next().and_then(|mode| std::str::from_utf8(mode).ok());
+        let mode = mode.and_then(|mode| u32::from_str_radix(mode, 8).ok()).unwrap_or(0o644);
+        let path = self.path();
+        if mode & 0o111 == 0 && !is_library(&path) || !may_run(&path) {
+            return None;
+        }
+        let (algorithm, text) = match self.checksum {
+            [b'Q', b'1', text @ ..] => (ChecksumAlgorithm::Sha1, text),
+            [b'Q', b'2', text @ ..] => (ChecksumAlgorithm::Sha256, text),
+            _ => return None,
+        };
+        Some((path, Checksum::new(algorithm, &STANDARD.decode(text).ok()?)?))
+    }
 }
 
 impl Analyzer for Apk {
@@ -97,7 +133,12 @@ fn set<'a>(record: &mut Record<'a>, letter: u8, value: &'a [u8]) {
         b'o' => record.origin = Some(value),
         b'L' => record.license = Some(value),
         b'F' => record.folder = value,
-        b'R' => record.files.push((record.folder, value)),
+        b'R' => record.files.push(Installed { folder: record.folder, name: value, access: b"", checksum: b"" }),
+        b'a' | b'Z' => {
+            if let Some(file) = record.files.last_mut() {
+                *(if letter == b'a' { &mut file.access } else { &mut file.checksum }) = value;
+            }
+        }
         _ => {}
     }
 }
@@ -114,19 +155,14 @@ fn finish(record: Record<'_>, file: &FileView<'_>, out: &mut Sink<'_>, broken: &
     if name.starts_with('.') {
         return;
     }
-    let mut path = Vec::new();
-    let claimed: Vec<Vec<u8>> = record
-        .files
-        .iter()
-        .filter(|(folder, name)| may_be_manifest(folder, name))
-        .map(|(folder, name)| {
-            path.clear();
-            path.extend_from_slice(folder);
-            path.push(b'/');
-            path.extend_from_slice(name);
-            path.clone()
-        })
-        .collect();
+    let claimed: Vec<Vec<u8>> =
+        record.files.iter().filter(|file| may_be_manifest(file.folder, file.name)).map(Installed::path).collect();
+    out.recorded(RecordedFiles {
+        format: PackageFormat::Apk,
+        package: name.clone(),
+        recorded_in: file.entry.path.clone(),
+        files: sorted(record.files.iter().filter_map(Installed::recorded)),
+    });
     out.owned(OwnedFiles {
         format: PackageFormat::Apk,
         package: name.clone(),

@@ -1,13 +1,15 @@
 //! Debian's databases of installed packages: `status` (dpkg(1), "FILES"; field syntax in deb-control(5)), the one file
-//! per package below `status.d` of images without dpkg, and the file lists of `info`.
+//! per package below `status.d` of images without dpkg, and the file lists and checksums of `info`.
 
+use super::recorded::{may_run, sorted};
 use super::{field, lines, owned_manifests};
 use crate::analyzer::{Analyzer, FileEntry, FileView, Unread, Want};
 use crate::limits::Limits;
 use crate::sink::Sink;
 use memchr::memmem;
+use model::checksum::{Checksum, ChecksumAlgorithm};
 use model::evidence::Place;
-use model::inventory::OwnedFiles;
+use model::inventory::{OwnedFiles, RawInput, RecordedFiles};
 use model::package::{LayerPackage, SourcePackage};
 use model::{Detector, PackageFormat, PackageKey};
 
@@ -18,6 +20,9 @@ const STATUS: &[u8] = b"var/lib/dpkg/status";
 const STATUS_FOLDER: &[u8] = b"var/lib/dpkg/status.d/";
 const INFO_FOLDER: &[u8] = b"var/lib/dpkg/info/";
 
+/// Files that were moved away to make room for another package's (dpkg-divert(1)).
+pub(crate) const DIVERSIONS: &str = "var/lib/dpkg/diversions";
+
 /// Is this a database of packages (not a list of files)?
 fn is_database(path: &[u8]) -> bool {
     path == STATUS || path.starts_with(STATUS_FOLDER) && !path.ends_with(b".md5sums")
@@ -27,6 +32,12 @@ fn is_database(path: &[u8]) -> bool {
 fn listed_package(path: &[u8]) -> Option<&[u8]> {
     let stem = path.strip_prefix(INFO_FOLDER)?.strip_suffix(b".list")?;
     stem.split(|&b| b == b':').next().filter(|name| !name.is_empty())
+}
+
+/// The package that a list of checksums belongs to: `info/NAME[:ARCHITECTURE].md5sums`, `status.d/NAME.md5sums`.
+fn summed_package(path: &[u8]) -> Option<&[u8]> {
+    let name = path.strip_prefix(INFO_FOLDER).or_else(|| path.strip_prefix(STATUS_FOLDER))?;
+    name.strip_suffix(b".md5sums")?.split(|&b| b == b':').next().filter(|name| !name.is_empty())
 }
 
 impl Analyzer for Dpkg {
@@ -40,7 +51,13 @@ impl Analyzer for Dpkg {
 
     fn wants(&self, file: &FileEntry<'_>, limits: &Limits) -> Want {
         let path = file.path.as_bytes();
-        if path.starts_with(b"var/lib/dpkg/") && (is_database(path) || listed_package(path).is_some()) {
+        let is_wanted = || {
+            is_database(path)
+                || listed_package(path).is_some()
+                || summed_package(path).is_some()
+                || path == DIVERSIONS.as_bytes()
+        };
+        if path.starts_with(b"var/lib/dpkg/") && is_wanted() {
             Want::Whole { bytes_max: limits.database_bytes_max }
         } else {
             Want::No
@@ -48,14 +65,36 @@ impl Analyzer for Dpkg {
     }
 
     fn analyze(&self, file: &FileView<'_>, out: &mut Sink<'_>) -> Result<(), Unread> {
-        match listed_package(file.entry.path.as_bytes()) {
-            Some(package) => {
-                read_list(package, file, out);
-                Ok(())
-            }
-            None => read_status(file, out),
+        let path = file.entry.path.as_bytes();
+        if let Some(package) = listed_package(path) {
+            read_list(package, file, out);
+        } else if let Some(package) = summed_package(path) {
+            read_checksums(package, file, out);
+        } else if path == DIVERSIONS.as_bytes() {
+            out.raw_input(RawInput { path: file.entry.path.clone(), content: file.content.to_vec() });
+        } else {
+            return read_status(file, out);
         }
+        Ok(())
     }
+}
+
+/// Each line has the MD5 sum of a file, two spaces, and the file's path without a slash in front (deb-md5sums(5)).
+/// Configuration files are not among them.
+fn read_checksums(package: &[u8], file: &FileView<'_>, out: &mut Sink<'_>) {
+    const DIGITS: usize = 32;
+    let recorded = lines(file.content).filter_map(|(_, line)| {
+        let (digits, path) = line.split_at_checked(DIGITS)?;
+        let path = path.strip_prefix(b"  ")?;
+        let path = path.strip_prefix(b"./").unwrap_or(path);
+        Some((path.to_vec(), Checksum::from_hex(ChecksumAlgorithm::Md5, digits)?)).filter(|(path, _)| may_run(path))
+    });
+    out.recorded(RecordedFiles {
+        format: PackageFormat::Deb,
+        package: String::from_utf8_lossy(package).into_owned(),
+        recorded_in: file.entry.path.clone(),
+        files: sorted(recorded),
+    });
 }
 
 /// A file list has one absolute path per line.
@@ -225,7 +264,7 @@ mod tests {
     fn dpkg_status_folder_has_one_package_per_file() {
         let stanza = "Package: base-files\nVersion: 12.4\nArchitecture: amd64";
         check("var/lib/dpkg/status.d/base-files", stanza, &["pkg:deb/base-files@12.4?arch=amd64 line 1"]);
-        check("var/lib/dpkg/status.d/base-files.md5sums", stanza, &["not wanted"]);
+        check("var/lib/dpkg/status.d/base-files.md5sums", stanza, &[]);
     }
 
     #[test]

@@ -33,6 +33,7 @@ mod php;
 mod python;
 mod python_lock;
 mod r;
+mod recorded;
 mod rpm;
 mod ruby;
 mod swift;
@@ -40,6 +41,7 @@ mod well_known;
 mod wordpress;
 
 pub use coverage::{COVERAGE, Coverage, REMARKS};
+pub(crate) use dpkg::DIVERSIONS;
 pub(crate) use nix::{package_of as nix_package_of, store_entry as nix_store_entry};
 pub(crate) use os_release::{RELEASE_FILES, assemble_os};
 

@@ -5,10 +5,11 @@
 
 use super::pass::{Pass, Seen};
 use crate::analyzer::{FileEntry, Want};
+use crate::malware::keep_first_matches;
 use crate::packages::ANALYZERS;
 use crate::sink::{Collected, Sink, Tagged};
 use model::evidence::Place;
-use model::inventory::{DetectorFacts, FileKind, FileRecord, RawInput};
+use model::inventory::{DetectorFacts, FileKind, FileRecord, RawInput, RecordedFiles};
 use model::observation::{FileModeFact, LayerObservation, ObservationKind};
 use model::{Detector, GapReason, LayerPath};
 use std::collections::{BTreeMap, HashSet};
@@ -44,6 +45,9 @@ impl Pass<'_> {
                 facts.insert(detector, DetectorFacts::new(self.request.detectors.version(detector)));
             }
         }
+        if let Some(malware) = facts.get_mut(&Detector::Malware) {
+            malware.checksums = std::mem::take(&mut self.checksums).into_files(&superseded);
+        }
         self.fill(&mut facts, seen);
         for (detector, facts) in &mut facts {
             facts.gaps.extend(self.gaps.take(*detector));
@@ -53,6 +57,7 @@ impl Pass<'_> {
     }
 
     fn fill(&mut self, facts: &mut BTreeMap<Detector, DetectorFacts>, seen: Vec<Seen>) {
+        keep_programs(&mut self.collected.recorded, &seen);
         if let Some(files) = facts.get_mut(&Detector::Files) {
             files.files = seen.into_iter().map(|seen| seen.record).collect();
             files.observations = files.files.iter().filter_map(mode_observation).collect();
@@ -62,11 +67,15 @@ impl Pass<'_> {
             self.gaps.refuse(Detector::Packages, collected.refused());
             packages.packages = untag(collected.packages);
             packages.owned = untag(collected.owned);
+            packages.recorded = untag(collected.recorded);
             packages.raw_inputs = untag(collected.raw_inputs);
             packages.gaps = untag(collected.gaps);
         }
         if let Some(malware) = facts.get_mut(&Detector::Malware) {
             malware.digests = std::mem::take(&mut self.digests).into_iter().map(|(_, digest)| digest).collect();
+        }
+        for gap in keep_first_matches(&mut self.malware) {
+            self.gaps.push_gap(Detector::Malware, gap);
         }
         let max = self.limits.observations_max;
         for (detector, mut found) in [
@@ -86,6 +95,7 @@ impl Pass<'_> {
         let lengths = Lengths {
             packages: self.collected.packages.len(),
             owned: self.collected.owned.len(),
+            recorded: self.collected.recorded.len(),
             raw_inputs: self.collected.raw_inputs.len(),
         };
         for link in links {
@@ -114,6 +124,19 @@ impl Pass<'_> {
             }
         }
     }
+}
+
+/// A database tells checksums of texts and pictures as well. Of what lies in this layer only programs are compared;
+/// what does not lie in it is kept. Folders that were merged into `usr` have two names.
+fn keep_programs(recorded: &mut Vec<Tagged<RecordedFiles>>, seen: &[Seen]) {
+    let find = |path: &[u8]| seen.binary_search_by(|seen| seen.record.path.as_bytes().cmp(path)).ok();
+    for tagged in recorded.iter_mut() {
+        tagged.fact.files.retain(|(path, _)| {
+            let at = find(path.as_bytes()).or_else(|| find(&[b"usr/", path.as_bytes()].concat()));
+            at.is_none_or(|at| seen[at].is_program || seen[at].record.bytes == 0)
+        });
+    }
+    recorded.retain(|tagged| !tagged.fact.files.is_empty());
 }
 
 fn untag<T>(facts: Vec<Tagged<T>>) -> Vec<T> {
@@ -241,6 +264,7 @@ impl Collected {
         if !entries.is_empty() {
             self.packages.retain(|tagged| !entries.contains(&tagged.entry));
             self.owned.retain(|tagged| !entries.contains(&tagged.entry));
+            self.recorded.retain(|tagged| !entries.contains(&tagged.entry));
             self.raw_inputs.retain(|tagged| !entries.contains(&tagged.entry));
             self.gaps.retain(|tagged| !entries.contains(&tagged.entry));
         }
@@ -278,6 +302,15 @@ fn copy_entry(sink: &mut Sink<'_>, lengths: &Lengths, entry: u32, path: &LayerPa
             }
         }
     }
+    for at in of_entry(&sink.collected().recorded[..lengths.recorded], entry) {
+        let tagged = &sink.collected().recorded[at];
+        if tagged.analyzer == analyzer {
+            let recorded = RecordedFiles { recorded_in: path.clone(), ..tagged.fact.clone() };
+            if !sink.recorded(recorded) {
+                return;
+            }
+        }
+    }
     for at in of_entry(&sink.collected().raw_inputs[..lengths.raw_inputs], entry) {
         let tagged = &sink.collected().raw_inputs[at];
         if tagged.analyzer == analyzer {
@@ -293,5 +326,6 @@ fn copy_entry(sink: &mut Sink<'_>, lengths: &Lengths, entry: u32, path: &LayerPa
 struct Lengths {
     packages: usize,
     owned: usize,
+    recorded: usize,
     raw_inputs: usize,
 }

@@ -4,9 +4,12 @@
 //! read to its end, so that its reader can verify it; every uncompressed byte is hashed exactly once for the layer's
 //! digest; nothing is written anywhere but into unlinked temporary files; facts do not depend on how the input was cut into reads.
 
+mod checksums;
 mod chunks;
 mod finish;
 mod gaps;
+mod inspect;
+mod nested;
 mod pass;
 mod windows;
 
@@ -61,6 +64,8 @@ pub struct LayerReading {
     pub bytes_uncompressed: u64,
     /// Facts per detector; the files detector's are always there.
     pub facts: BTreeMap<Detector, DetectorFacts>,
+    /// Why the engine outside the process did not see all that it should have, if so: another try may help.
+    pub uninspected: Option<String>,
 }
 
 /// Reads one layer. Broken or hostile bytes end in gaps, not in errors; the files detector's facts hold the gaps
@@ -91,7 +96,8 @@ pub fn read_layer<R: Read + Send>(input: R, request: &LayerRequest<'_>) -> Resul
             return Err(Error::because(ErrorKind::Internal, "a temporary file cannot be used", error));
         }
         pass.note_end(&walked, &unpacked, request.media);
-        Ok(LayerReading { diff_id, bytes_uncompressed, facts: pass.finish() })
+        let uninspected = pass.note_uninspected();
+        Ok(LayerReading { diff_id, bytes_uncompressed, facts: pass.finish(), uninspected })
     })
 }
 

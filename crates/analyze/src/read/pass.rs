@@ -1,7 +1,9 @@
 //! The walk over the members: records every entry, and shows each file once to the detectors that want it.
 
+use super::checksums::{Checksums, Hashers};
 use super::chunks::Chunks;
 use super::gaps::Gaps;
+use super::inspect::Uninspected;
 use super::windows::SecretWindows;
 use super::{LAYER_SCOPE, LayerRequest, Unpacked};
 use crate::analyzer::{FileEntry, FileForm, FileView, Want};
@@ -9,6 +11,7 @@ use crate::decompress::Packing;
 use crate::limits::Limits;
 use crate::malware::{MalwareDetector, Suspect};
 use crate::memory::{HELD_BYTES_MAX, Held, Room};
+use crate::nested::{Budget, Form, HEAD_BYTES};
 use crate::packages::ANALYZERS;
 use crate::sink::{Collected, Sink};
 use crate::tar::{Broken, Member, MemberKind, Walker};
@@ -25,6 +28,8 @@ use std::io::{self, Write};
 pub(super) struct Seen {
     pub(super) number: u32,
     pub(super) record: FileRecord,
+    /// It can be run, or is an archive of what can: see [`is_worth_a_digest`].
+    pub(super) is_program: bool,
 }
 
 /// Which detectors run besides the files detector.
@@ -49,6 +54,11 @@ pub(super) struct Pass<'r> {
     pub(super) gaps: Gaps,
     /// Why a temporary file could not be used.
     pub(super) spool_failed: Option<io::Error>,
+    pub(super) nested: Budget,
+    pub(super) checksums: Checksums,
+    pub(super) uninspected: Uninspected,
+    /// The engine outside has seen the archive that is looked into.
+    pub(super) is_shown_whole: bool,
     names_bytes: u64,
     /// Content that lies in more than one chunk; `held` is its part of the budget.
     scratch: Vec<u8>,
@@ -64,12 +74,16 @@ struct Plan {
     analyzers: u64,
     secrets: bool,
     malware: bool,
+    /// The malware detector keeps its digest.
+    digest: bool,
+    /// It is an archive: its members are looked at.
+    nested: bool,
 }
 
 impl Plan {
     /// Does somebody need all of the content at once? Secrets of large files are searched in windows.
     const fn needs_whole(self, entry: &FileEntry<'_>, window_bytes: usize) -> bool {
-        self.analyzers != 0 || self.malware || self.secrets && entry.bytes <= window_bytes as u64
+        self.analyzers != 0 || self.malware || self.nested || self.secrets && entry.bytes <= window_bytes as u64
     }
 }
 
@@ -108,6 +122,10 @@ impl<'r> Pass<'r> {
             digests: Vec::new(),
             gaps: Gaps::new(limits.gaps_max),
             spool_failed: None,
+            nested: Budget::new(limits),
+            checksums: Checksums::default(),
+            uninspected: Uninspected::default(),
+            is_shown_whole: false,
             names_bytes: 0,
             scratch: Vec::new(),
             held: Held::none(request.memory),
@@ -160,6 +178,7 @@ impl<'r> Pass<'r> {
                 return None;
             }
         };
+        self.checksums.note_entry(&path);
         self.names_bytes += (path.as_bytes().len() + member.link.len()) as u64;
         if path.file_name().starts_with(b".wh.") || path.as_bytes().starts_with(b".wh..wh.") {
             self.whiteout(&path, member);
@@ -187,7 +206,7 @@ impl<'r> Pass<'r> {
                 return None;
             }
         };
-        self.record(path, kind, member);
+        self.record(path, kind, member, false);
         None
     }
 
@@ -196,10 +215,10 @@ impl<'r> Pass<'r> {
         self.gaps.push_for_all(shown, GapReason::BadPath, format!("archive entry skipped: {error}"));
     }
 
-    fn record(&mut self, path: LayerPath, kind: FileKind, member: &Member) {
+    fn record(&mut self, path: LayerPath, kind: FileKind, member: &Member, is_program: bool) {
         let number = self.next_number();
         let Member { mode, uid, gid, bytes, .. } = *member;
-        self.seen.push(Seen { number, record: FileRecord { path, kind, mode, uid, gid, bytes } });
+        self.seen.push(Seen { number, record: FileRecord { path, kind, mode, uid, gid, bytes }, is_program });
     }
 
     fn next_number(&self) -> u32 {
@@ -217,12 +236,15 @@ impl<'r> Pass<'r> {
             Some(removed) => (path.parent().join(removed), FileKind::Whiteout),
             None => return,
         };
-        self.record(path, kind, member);
+        self.record(path, kind, member, false);
     }
 
     fn file(&mut self, walker: &mut Walker<&mut Chunks>, member: &Member, path: LayerPath) -> Option<Broken> {
         let entry = FileEntry { path: &path, bytes: member.bytes, mode: member.mode, uid: member.uid, gid: member.gid };
-        let plan = self.plan(&entry, FileForm::of(walker.head(FileForm::MAGIC_BYTES)));
+        let mut plan = self.plan(&entry, FileForm::of(walker.head(FileForm::MAGIC_BYTES)));
+        let is_program = is_worth_a_digest(&entry, walker.head(HEAD_BYTES));
+        plan.digest = self.run.malware && is_program;
+        plan.nested = self.plans_to_explore(&entry, walker.head(HEAD_BYTES));
         let (sha256, broken) = if member.sparse {
             let detail = "stored as a sparse file, which is not looked into".to_owned();
             self.gaps.push_for_all(path.to_string(), GapReason::Unsupported, detail);
@@ -232,12 +254,12 @@ impl<'r> Pass<'r> {
         } else if plan.needs_whole(&entry, self.limits.secret_window_bytes) {
             self.whole(walker, &entry, plan)
         } else {
-            self.stream(walker, &entry, plan.secrets)
+            self.stream(walker, &entry, plan)
         };
         if let Some(sha256) = sha256 {
             self.digests.push((self.next_number(), FileDigest { path: path.clone(), sha256 }));
         }
-        self.record(path, FileKind::Regular, member);
+        self.record(path, FileKind::Regular, member, is_program);
         broken
     }
 
@@ -287,13 +309,13 @@ impl<'r> Pass<'r> {
         let bytes_max = self.limits.spooled_bytes_max;
         if entry.bytes > bytes_max {
             self.too_large_to_keep(entry, plan, &format!("the limit of temporary files is {bytes_max}"));
-            return self.stream(walker, entry, plan.secrets);
+            return self.stream(walker, entry, plan);
         }
         let mut file = match self.request.spool.file_with_room(entry.bytes) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::StorageFull => {
                 self.too_large_to_keep(entry, plan, &error.to_string());
-                return self.stream(walker, entry, plan.secrets);
+                return self.stream(walker, entry, plan);
             }
             Err(error) => return self.spool_fails(error),
         };
@@ -360,7 +382,7 @@ impl<'r> Pass<'r> {
     }
 
     /// Does the malware detector want this file, going by its beginning?
-    fn malware_wants(&self, entry: &FileEntry<'_>, content: &[u8]) -> bool {
+    pub(super) fn malware_wants(&self, entry: &FileEntry<'_>, content: &[u8]) -> bool {
         let head = &content[..content.len().min(FileForm::HEAD_BYTES)];
         self.request.detectors.malware().wants(entry.path, entry.bytes, head)
     }
@@ -371,7 +393,7 @@ impl<'r> Pass<'r> {
         is_large && self.malware_wants(entry, &content[..content.len().min(FIRST_PIECE_BYTES)])
     }
 
-    fn too_large(&mut self, detector: Detector, entry: &FileEntry<'_>, bytes_max: u64) {
+    pub(super) fn too_large(&mut self, detector: Detector, entry: &FileEntry<'_>, bytes_max: u64) {
         let detail = format!("{} bytes, the limit is {bytes_max}", entry.bytes);
         self.gaps.push(detector, entry.path.to_string(), GapReason::FileTooLarge, detail);
     }
@@ -379,11 +401,13 @@ impl<'r> Pass<'r> {
     /// Shows one whole file to those who want it. Answers its digest, if the malware detector keeps it.
     fn look(&mut self, entry: &FileEntry<'_>, plan: Plan, content: &[u8], complete: bool) -> Option<Digest> {
         let view = FileView { entry: *entry, content, form: FileForm::of(content), complete };
-        let keeps = self.run.malware && is_worth_a_digest(entry, view.form);
         let is_suspect = plan.malware && complete && self.malware_wants(entry, content);
-        let digest = (complete && (keeps || is_suspect)).then(|| digest_of(content));
         let number = self.next_number();
         let room = Room { memory: self.request.memory, spool: self.request.spool };
+        let digest = (complete && (plan.digest || is_suspect)).then(|| match plan.digest {
+            true => self.digest_of_file(number, entry, content),
+            false => digest_of(content),
+        });
         for (_, analyzer) in ANALYZERS.iter().enumerate().filter(|(bit, _)| plan.analyzers & 1 << bit != 0) {
             let mut sink = Sink::new(&mut self.collected, self.limits, analyzer.id(), number).with_room(room);
             if let Err(unread) = analyzer.analyze(&view, &mut sink) {
@@ -403,10 +427,19 @@ impl<'r> Pass<'r> {
         if let Some(digest) = digest.filter(|_| is_suspect && self.has_observation_room(Detector::Malware)) {
             self.inspect(self.request.detectors.malware(), &view, &digest);
         }
-        digest.filter(|_| keeps)
+        if plan.nested && complete {
+            self.explore(&view, plan.malware && !is_suspect);
+        }
+        digest.filter(|_| plan.digest)
     }
 
-    fn search_for_secrets(&mut self, view: &FileView<'_>) {
+    fn digest_of_file(&mut self, number: u32, entry: &FileEntry<'_>, content: &[u8]) -> Digest {
+        let mut hashers = self.checksums.hashers(entry.path);
+        hashers.update(content);
+        self.checksums.keep(number, entry.path, hashers)
+    }
+
+    pub(super) fn search_for_secrets(&mut self, view: &FileView<'_>) {
         let detector = self.request.detectors.secrets();
         let window_bytes = self.limits.secret_window_bytes;
         let gap = if view.content.len() <= window_bytes {
@@ -430,11 +463,10 @@ impl<'r> Pass<'r> {
         &mut self,
         walker: &mut Walker<&mut Chunks>,
         entry: &FileEntry<'_>,
-        secrets: bool,
+        plan: Plan,
     ) -> (Option<Digest>, Option<Broken>) {
-        let mut hasher: Option<Sha256> = None;
-        let digests = self.run.malware;
-        let searches = secrets && self.has_observation_room(Detector::Secrets);
+        let mut hashers: Option<Hashers> = None;
+        let searches = plan.secrets && self.has_observation_room(Detector::Secrets);
         let detector = self.request.detectors.secrets();
         let mut windows = searches.then(|| {
             let buffer = std::mem::take(&mut self.window);
@@ -445,16 +477,16 @@ impl<'r> Pass<'r> {
         let mut unsearched = false;
         let result = walker.pieces(|piece| {
             if std::mem::take(&mut is_first) {
-                hasher = (digests && is_worth_a_digest(entry, FileForm::of(piece))).then(Sha256::new);
+                hashers = plan.digest.then(|| self.checksums.hashers(entry.path));
                 unsearched = self.is_too_large_for_malware(entry, piece);
             }
-            if let Some(hasher) = &mut hasher {
-                hasher.update(piece);
+            if let Some(hashers) = &mut hashers {
+                hashers.update(piece);
             }
             if let Some(windows) = &mut windows {
                 windows.push(piece, &mut found);
             }
-            hasher.is_some() || windows.is_some()
+            hashers.is_some() || windows.is_some()
         });
         if unsearched {
             self.too_large(Detector::Malware, entry, self.limits.malware_file_bytes_max);
@@ -468,22 +500,30 @@ impl<'r> Pass<'r> {
             }
         }
         match result {
-            Ok(()) => (hasher.map(|hasher| Digest::from_bytes(hasher.finalize().into())), None),
+            Ok(()) => {
+                let number = self.next_number();
+                (hashers.map(|hashers| self.checksums.keep(number, entry.path, hashers)), None)
+            }
             Err(broken) => (None, Some(broken)),
         }
     }
 
-    fn inspect(&mut self, malware: &MalwareDetector, view: &FileView<'_>, digest: &Digest) {
-        let mut gaps: Vec<Gap> = Vec::new();
-        let inspector = self.request.inspector;
-        let suspect = Suspect { path: view.entry.path, bytes: view.content, sha256: digest };
-        malware.scan_file(&suspect, inspector, &mut self.malware, &mut gaps);
-        for gap in gaps {
-            self.gaps.push_gap(Detector::Malware, gap);
+    pub(super) fn inspect(&mut self, malware: &MalwareDetector, view: &FileView<'_>, digest: &Digest) {
+        if self.uninspected.are_signatures_too_slow() {
+            self.uninspected.skip_signatures(view.entry.path);
+        } else {
+            let mut gaps: Vec<Gap> = Vec::new();
+            let suspect = Suspect { path: view.entry.path, bytes: view.content, sha256: digest };
+            malware.scan_file(&suspect, None, &mut self.malware, &mut gaps);
+            for gap in gaps {
+                self.uninspected.note(&gap);
+                self.gaps.push_gap(Detector::Malware, gap);
+            }
         }
+        self.show(view, digest);
     }
 
-    fn has_observation_room(&mut self, detector: Detector) -> bool {
+    pub(super) fn has_observation_room(&mut self, detector: Detector) -> bool {
         let observations = if detector == Detector::Secrets { &self.secrets } else { &self.malware };
         let room = observations.len() < self.limits.observations_max;
         if !room {
@@ -512,11 +552,17 @@ const fn media_word(media: LayerMedia) -> &'static str {
     Packing::of_media(media).as_str()
 }
 
-/// Executables, libraries and scripts: what a list of bad files can name.
-fn is_worth_a_digest(entry: &FileEntry<'_>, form: FileForm) -> bool {
-    entry.bytes > 0 && (entry.is_executable() || form.is_machine_code() || form == FileForm::Script)
+/// Executables, libraries, scripts and archives of them: what a list of bad files can name.
+fn is_worth_a_digest(entry: &FileEntry<'_>, content: &[u8]) -> bool {
+    let form = FileForm::of(&content[..content.len().min(FileForm::MAGIC_BYTES)]);
+    let archive = || Form::of(entry.path, &content[..content.len().min(HEAD_BYTES)]);
+    entry.bytes > 0
+        && (entry.is_executable()
+            || form.is_machine_code()
+            || form == FileForm::Script
+            || archive().is_some_and(|archive| archive.is_of_interest(entry.path)))
 }
 
-fn digest_of(content: &[u8]) -> Digest {
+pub(super) fn digest_of(content: &[u8]) -> Digest {
     Digest::from_bytes(Sha256::digest(content).into())
 }

@@ -80,9 +80,9 @@ impl<'a> SecretWindows<'a> {
         let gap = self.detector.scan_file(self.path, &self.buffer, out);
         self.gap = self.gap.take().or(gap);
         let mut found = out.split_off(known);
-        found.retain(|observation| match &observation.kind {
-            ObservationKind::Secret(fact) => self.seen.insert((fact.rule.clone(), fact.fingerprint.clone())),
-            ObservationKind::Malware(_) | ObservationKind::FileHash(_) | ObservationKind::FileMode(_) => true,
+        found.retain(|observation| {
+            let ObservationKind::Secret(fact) = &observation.kind else { return true };
+            self.seen.insert((fact.rule.clone(), fact.fingerprint.clone()))
         });
         for observation in &mut found {
             let line = observation.place.line.filter(|_| form.is_text());

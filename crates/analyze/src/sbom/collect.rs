@@ -86,7 +86,7 @@ impl Collector {
     /// Takes a gap as a document of our own tells it. What the intelligence could not say then is told anew.
     pub(super) fn gap(&mut self, gap: Gap) {
         let was_judgement =
-            matches!(gap.reason, GapReason::NoAdvisories | GapReason::StaleFeed | GapReason::UndecidedVersion);
+            matches!(gap.reason, GapReason::NoAdvisories | GapReason::NoEndOfLife | GapReason::StaleFeed);
         let concerns = !matches!(gap.detector, Some(Detector::Secrets | Detector::Malware | Detector::Configuration));
         if concerns && !was_judgement && self.told.len() < TOLD_MAX {
             self.told.push(gap);

@@ -3,7 +3,8 @@
 use super::SquashInput;
 use super::tree::{Entry, Node};
 use crate::packages;
-use model::inventory::{FileDigest, FileRecord, LayerInventory, OwnedFiles, RawInput};
+use model::checksum::Checksum;
+use model::inventory::{DetectorFacts, FileDigest, FileRecord, LayerInventory, OwnedFiles, RawInput, RecordedFiles};
 use model::observation::LayerObservation;
 use model::package::LayerPackage;
 use model::{Detector, Digest, LayerPath};
@@ -15,6 +16,8 @@ pub(super) struct LayerFacts<'a> {
     pub(super) files: &'a [FileRecord],
     pub(super) packages: HashMap<&'a LayerPath, Vec<&'a LayerPackage>>,
     owned: HashMap<&'a LayerPath, Vec<&'a OwnedFiles>>,
+    recorded: HashMap<&'a LayerPath, Vec<&'a RecordedFiles>>,
+    checksums: HashMap<&'a LayerPath, &'a [Checksum]>,
     raw_inputs: HashMap<&'a LayerPath, &'a RawInput>,
     observations: HashMap<&'a LayerPath, Vec<(Detector, &'a LayerObservation)>>,
     /// Sorted by path.
@@ -40,15 +43,44 @@ impl<'a> LayerFacts<'a> {
             for owned in &found.owned {
                 facts.owned.entry(&owned.recorded_in).or_default().push(owned);
             }
+            for recorded in &found.recorded {
+                facts.recorded.entry(&recorded.recorded_in).or_default().push(recorded);
+            }
+            facts.checksums.extend(found.checksums.iter().map(|file| (&file.path, &file.checksums[..])));
             for input in &found.raw_inputs {
                 facts.raw_inputs.insert(&input.path, input);
             }
-            for observation in &found.observations {
-                facts.observations.entry(&observation.place.path).or_default().push((*detector, observation));
-            }
+        }
+        for (detector, observation) in asked(inventory, input) {
+            let file = facts.file_of(&observation.place.path);
+            facts.observations.entry(file).or_default().push((detector, observation));
         }
         facts
     }
+
+    /// The file of the layer that a path lies in: its own, or the archive's for a member of an archive.
+    fn file_of(&self, path: &'a LayerPath) -> &'a LayerPath {
+        let at = |bytes: &[u8]| {
+            let found = self.files.binary_search_by(|record| record.path.as_bytes().cmp(bytes)).ok()?;
+            Some(&self.files[found].path)
+        };
+        let bytes = path.as_bytes();
+        if !memchr::memmem::find(bytes, b"!/").is_some_and(|_| at(bytes).is_none()) {
+            return path;
+        }
+        memchr::memmem::find_iter(bytes, b"!/").find_map(|end| at(&bytes[..end])).unwrap_or(path)
+    }
+}
+
+/// The observations of a layer, of the detectors that are asked for.
+fn asked<'a>(
+    inventory: &'a LayerInventory,
+    input: &SquashInput<'_>,
+) -> impl Iterator<Item = (Detector, &'a LayerObservation)> {
+    let wanted = |detector: &Detector| *detector == Detector::Files || input.only.contains(detector);
+    let of = |(detector, found): (&Detector, &'a DetectorFacts)| (*detector, &found.observations);
+    let lists = inventory.detectors.iter().filter(move |(detector, _)| wanted(detector)).map(of);
+    lists.flat_map(|(detector, observations)| observations.iter().map(move |observation| (detector, observation)))
 }
 
 /// The facts of every layer.
@@ -88,6 +120,18 @@ impl<'a> Facts<'a> {
     pub(super) fn owned(&self, node: &Node<'a>, path: &[u8]) -> &[&'a OwnedFiles] {
         let found = Self::reading(node, path).and_then(|entry| self.of(entry)?.owned.get(&entry.record.path));
         found.map_or(&[], Vec::as_slice)
+    }
+
+    /// What the file at `path` records of packages' files.
+    pub(super) fn recorded(&self, node: &Node<'a>, path: &[u8]) -> &[&'a RecordedFiles] {
+        let found = Self::reading(node, path).and_then(|entry| self.of(entry)?.recorded.get(&entry.record.path));
+        found.map_or(&[], Vec::as_slice)
+    }
+
+    /// The checksums of a node's content, besides its digest.
+    pub(super) fn checksums(&self, node: &Node<'a>) -> &'a [Checksum] {
+        let found = self.of(node.content).and_then(|facts| facts.checksums.get(&node.content.record.path));
+        found.copied().unwrap_or_default()
     }
 
     /// The content of the small file at `path`.

@@ -4,6 +4,7 @@ use super::SquashInput;
 use super::facts::{Facts, inventory};
 use super::tree::Tree;
 use crate::read::LAYER_SCOPE;
+use model::extraction::RuleKind;
 use model::inventory::{FileKind, LayerInventory, OsRelease};
 use model::{Detector, EcosystemRelease, Gap, GapReason, LayerPath};
 
@@ -102,6 +103,21 @@ fn not_yet_read(input: &SquashInput<'_>, inventory: &LayerInventory, name: &str,
         let reason = GapReason::NotYetRead;
         gaps.push(Gap { scope: name.to_owned(), detector: Some(detector), reason, detail });
     }
+}
+
+/// Rules of the installation that are not in force, of the detectors that are asked for: one gap for each detector.
+pub(super) fn of_rules(input: &SquashInput<'_>) -> Vec<Gap> {
+    let gap = |kind: RuleKind| {
+        let detector = match kind {
+            RuleKind::Secrets => Detector::Secrets,
+            RuleKind::Malware => Detector::Malware,
+        };
+        let mut problems = input.detectors.problems().iter().filter(|problem| problem.kind == kind);
+        let first = problems.next().filter(|_| input.only.contains(&detector))?;
+        let detail = format!("{} rules of this installation are left out: {first}", 1 + problems.count());
+        Some(Gap { scope: "rules".to_owned(), detector: Some(detector), reason: GapReason::Unsupported, detail })
+    };
+    RuleKind::ALL.into_iter().filter_map(gap).collect()
 }
 
 /// What is missing when the operating system is not known or not supported.

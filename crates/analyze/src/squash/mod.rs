@@ -3,6 +3,7 @@
 //! Not here: bytes; everything comes from stored facts. Invariant: squashing stored layers equals reading the
 //! flattened image, apart from the layer numbers and from what lower layers still hold of deleted files.
 
+mod altered;
 mod assembled;
 mod facts;
 mod gaps;
@@ -16,7 +17,7 @@ use facts::{Facts, inventory};
 use model::evidence::Evidence;
 use model::inventory::{FileKind, ImageFile, LayerInventory, OsRelease};
 use model::layer::{ImageConfig, Layer};
-use model::observation::{Observation, ObservationKind};
+use model::observation::{LayerObservation, Observation, ObservationKind};
 use model::{Detector, DetectorVersion, Gap, ImageInventory, LayerPath, Package, PackageKey};
 use origin::{Originated, OsPackages};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -60,6 +61,7 @@ pub fn squash(input: &SquashInput<'_>) -> ImageInventory {
         let has_database = os_packages.has_database() || has_database_file(&mut tree);
         gaps.extend(gaps::of_os(os.as_ref(), has_database, has_shell(&mut tree)));
     }
+    gaps.extend(gaps::of_rules(input));
     let owners = owners(&mut tree, &facts);
     let stored = if input.only.contains(&Detector::Packages) { assembled::of_store(&tree) } else { Vec::new() };
     let better = assembled::Better::new(&tree, &owners);
@@ -68,17 +70,23 @@ pub fn squash(input: &SquashInput<'_>) -> ImageInventory {
     let packages = merge_packages(found, os.as_ref(), &owners, input.layers);
     let mut observations = file_observations(&tree, &facts, input.layers);
     observations.extend(configuration_secrets(input));
+    if input.only.contains(&Detector::Malware) && input.only.contains(&Detector::Packages) {
+        let compared = altered::compare(&mut tree, &facts, input.layers);
+        observations.extend(compared.altered);
+        gaps.extend(compared.gap);
+    }
     observations.sort();
     observations.dedup();
     gaps.sort();
     gaps.dedup();
+    let files = image_files(&tree, &facts, &observations);
     ImageInventory {
         layers: verified_layers(input),
         configuration: input.configuration.clone(),
         os,
         packages,
         observations,
-        files: image_files(&tree, &facts),
+        files,
         gaps,
         detectors: detector_versions(input),
     }
@@ -212,7 +220,7 @@ fn file_observations(tree: &Tree<'_>, facts: &Facts<'_>, layers: &[Layer]) -> Ve
             if removed_in.is_some() && matches!(observation.kind, ObservationKind::FileMode(_)) {
                 continue;
             }
-            let path = LayerPath::normalise(path).unwrap_or_else(|_| observation.place.path.clone());
+            let path = path_of(path, node, observation);
             let layer = node.entry.layer;
             let evidence = Evidence { removed_in, ..evidence(layers, layer, path, observation.place.line) };
             out.push(Observation { detector, kind: observation.kind.clone(), evidence });
@@ -231,6 +239,14 @@ fn file_observations(tree: &Tree<'_>, facts: &Facts<'_>, layers: &[Layer]) -> Ve
     out
 }
 
+/// Where an observation lies in the image: the place of its file, and within an archive of the member.
+fn path_of(path: &[u8], node: &Node<'_>, observation: &LayerObservation) -> LayerPath {
+    let seen = &observation.place.path;
+    let inside = seen.as_bytes().strip_prefix(node.content.record.path.as_bytes());
+    let member = inside.filter(|member| member.starts_with(b"!/")).unwrap_or_default();
+    LayerPath::normalise(&[path, member].concat()).unwrap_or_else(|_| seen.clone())
+}
+
 /// Possible secrets in environment, labels and history.
 fn configuration_secrets(input: &SquashInput<'_>) -> Vec<Observation> {
     if !input.only.contains(&Detector::Secrets) {
@@ -245,14 +261,29 @@ fn configuration_secrets(input: &SquashInput<'_>) -> Vec<Observation> {
     found.into_iter().map(observation).collect()
 }
 
-/// Files that a hash list may name, and those with a mode of interest.
-fn image_files<'a>(tree: &Tree<'a>, facts: &Facts<'a>) -> Vec<ImageFile> {
+/// Files that a hash list may name, members of archives among them, and those with a mode of interest.
+fn image_files<'a>(tree: &Tree<'a>, facts: &Facts<'a>, observations: &[Observation]) -> Vec<ImageFile> {
     let gone = tree.gone().iter().map(|gone| (gone.path.as_ref(), &gone.node, Some(gone.removed_in)));
     let live = tree.live().filter(|(_, node)| node.is_file()).map(|(path, node)| (path, node, None));
     let mut files: Vec<ImageFile> =
         gone.chain(live).filter_map(|(path, node, removed_in)| image_file(facts, path, node, removed_in)).collect();
+    files.extend(observations.iter().filter_map(archive_member));
     files.sort();
     files
+}
+
+/// A member of an archive: it has no mode and no owner that count.
+fn archive_member(observation: &Observation) -> Option<ImageFile> {
+    let (ObservationKind::FileHash(file), evidence) = (&observation.kind, &observation.evidence) else { return None };
+    Some(ImageFile {
+        path: evidence.path.clone()?,
+        layer: evidence.layer?,
+        removed_in: evidence.removed_in,
+        mode: 0,
+        uid: 0,
+        bytes: file.bytes,
+        sha256: Some(file.sha256),
+    })
 }
 
 fn image_file<'a>(facts: &Facts<'a>, path: &[u8], node: &Node<'a>, removed_in: Option<u32>) -> Option<ImageFile> {

@@ -1,6 +1,8 @@
 //! The pass over a layer and the squash of layers, on built, real and hostile input.
 
 #[cfg(test)]
+mod altered;
+#[cfg(test)]
 mod archives;
 #[cfg(test)]
 mod completeness;
@@ -17,11 +19,14 @@ mod layer;
 #[cfg(test)]
 mod mutations;
 #[cfg(test)]
+mod nested;
+#[cfg(test)]
 mod real;
 #[cfg(test)]
 mod rpm;
 #[cfg(test)]
 mod rules_are_sound;
+#[cfg(test)]
 mod sbom;
 #[cfg(test)]
 mod secret_corpus;
@@ -33,3 +38,5 @@ mod squash_property;
 mod support;
 #[cfg(test)]
 mod systems;
+#[cfg(test)]
+mod yara;

@@ -1,6 +1,6 @@
 //! RPM databases in all three forms: real ones against what rpm lists, built ones against each other, broken ones.
 
-mod build;
+pub(crate) mod build;
 
 use crate::support::*;
 use analyze::Limits;

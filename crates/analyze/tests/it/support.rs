@@ -85,7 +85,10 @@ pub(crate) fn packages(reading: &LayerReading) -> Vec<String> {
 }
 
 pub(crate) fn inventory(blob: &[u8]) -> LayerInventory {
-    let reading = read(blob);
+    inventory_of(blob, read(blob))
+}
+
+pub(crate) fn inventory_of(blob: &[u8], reading: LayerReading) -> LayerInventory {
     LayerInventory {
         blob: testkit::image::sha256(blob),
         diff_id: reading.diff_id,

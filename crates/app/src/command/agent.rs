@@ -46,6 +46,7 @@ pub(crate) async fn run(arguments: AgentArguments) -> Result<Exit> {
         place: Arc::new(desk),
         clock: Arc::new(SystemClock),
         spool: Arc::new(DiskSpool::new(&arguments.data.join("spool"), arguments.spool_max)?),
+        inspector: arguments.clamd.clone().map(super::scan::inspector),
         logins: logins.map(Arc::new),
         user_agent: remote::agent_user_agent(),
         layers_at_once: processors(),

@@ -3,6 +3,7 @@
 use crate::arguments::{PlatformArgument, ScanArguments, Scanner, ShowArgument, Transport};
 use crate::exit::Exit;
 use crate::folders;
+use crate::malware_rules;
 use crate::progress::Progress;
 use crate::secret_rules;
 use analyze::sbom::SbomLimits;
@@ -14,9 +15,11 @@ use engine::single::{self, Judged, ReadStatistics, SingleScan};
 use engine::source::{self, OpenImage, OpenOptions, PlatformChoice, SbomDocument, Source};
 use engine::task::scan::{Reading, share_memory};
 use model::policy::PolicySet;
+use model::ports::Inspector;
 use model::registry::Credentials;
 use model::{Detector, Digest, ImageInventory, Timestamp};
 use policy::{GateInput, GateResult, Scanners, Show};
+use remote::clamd::{Clamd, ClamdAddress, ClamdOptions};
 use report::scan::{RenderOptions, ScanInput, ScanReport, Statistics};
 use std::collections::BTreeSet;
 use std::io::{IsTerminal, Write};
@@ -164,6 +167,11 @@ impl Chosen {
     }
 }
 
+/// clamd, as the port that reading asks.
+pub(crate) fn inspector(address: ClamdAddress) -> Arc<dyn Inspector> {
+    Arc::new(Clamd::new(ClamdOptions::new(address)))
+}
+
 /// Reads a policy file.
 pub(crate) fn read_policies(path: &Path) -> Result<PolicySet> {
     let text =
@@ -241,15 +249,24 @@ struct Scan<'a> {
 
 impl Scan<'_> {
     fn reading(&self) -> Result<Reading> {
-        let rules = secret_rules::read(&self.arguments.secret_rules)?;
+        let wants_malware = self.scanners.has(Scanner::Malware);
+        let mut rules = secret_rules::read(&self.arguments.secret_rules)?;
+        if let Some(folder) = self.arguments.yara.as_deref().filter(|_| wants_malware) {
+            rules.documents.extend(malware_rules::read(folder)?);
+        }
         let limits = analyze::Limits { spooled_bytes_max: self.arguments.spool_max, ..analyze::Limits::default() };
-        let detectors = Detectors::new(DetectorOptions { secret_key: LOCAL_SECRET_KEY, limits, rules })?;
+        let mut detectors = Detectors::new(DetectorOptions { secret_key: LOCAL_SECRET_KEY, limits, rules })?;
         secret_rules::refuse(detectors.problems())?;
+        malware_rules::tell(detectors.problems());
+        let inspector = self.arguments.clamd.clone().filter(|_| wants_malware).map(inspector);
+        if inspector.is_some() {
+            detectors = detectors.inspected();
+        }
         let (layers_at_once, memory) = share_memory(self.arguments.memory_max, LAYERS_AT_ONCE_MAX);
         Ok(Reading {
             detectors: Arc::new(detectors),
             spool: Arc::new(DiskSpool::new(&std::env::temp_dir(), self.arguments.spool_max)?),
-            inspector: None,
+            inspector,
             layers_at_once,
             memory,
         })

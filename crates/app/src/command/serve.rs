@@ -5,6 +5,7 @@ use crate::exit::Exit;
 use anyhow::{Context, Result};
 use engine::clock::{SharedClock, SystemClock};
 use engine::service::{Engine, EngineOptions};
+use remote::clamd::ClamdAddress;
 use secrecy::SecretString;
 use server::{Server, ServerOptions, TlsFiles};
 use std::path::{Path, PathBuf};
@@ -47,6 +48,7 @@ pub(crate) struct EngineSetup<'a> {
     pub(crate) workers: usize,
     pub(crate) spool_max: u64,
     pub(crate) deny_private: bool,
+    pub(crate) clamd: Option<ClamdAddress>,
 }
 
 /// The master key: `PRATIQUE_MASTER_KEY`, or a file beside the data.
@@ -70,7 +72,7 @@ pub(crate) async fn engine_setup(setup: EngineSetup<'_>) -> Result<EngineOptions
         clock,
         secret_key,
         spool: Arc::new(DiskSpool::new(&data.join("spool"), setup.spool_max)?),
-        inspector: None,
+        inspector: setup.clamd.map(super::scan::inspector),
         workers: setup.workers,
         layers_at_once: processors() * LAYERS_PER_PROCESSOR,
         holder: "server".to_owned(),
@@ -85,6 +87,7 @@ async fn engine_options(arguments: &ServeArguments) -> Result<EngineOptions> {
         workers: arguments.workers.unwrap_or_else(|| processors() * 2),
         spool_max: arguments.spool_max,
         deny_private: arguments.deny_private_addresses,
+        clamd: arguments.clamd.clone(),
     })
     .await
 }

@@ -44,7 +44,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub(crate) async fn run(arguments: DemoArguments) -> Result<Exit> {
     let data = tempfile::tempdir().context("no temporary folder can be made")?;
     let sample = SampleRegistry::start(images::build()?).await?;
-    let setup = EngineSetup { data: data.path(), workers: 4, spool_max: 256 << 20, deny_private: false };
+    let setup = EngineSetup { data: data.path(), workers: 4, spool_max: 256 << 20, deny_private: false, clamd: None };
     let engine = Engine::start(engine_setup(setup).await?).await?;
     let tour = Tour { engine: Arc::clone(&engine), sample };
     tour.prepare().await?;

@@ -6,6 +6,7 @@ mod agents;
 mod cache;
 mod crash;
 mod demo;
+mod malware;
 mod program;
 mod registry;
 mod rules;

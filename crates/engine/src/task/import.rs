@@ -48,7 +48,7 @@ pub async fn sbom(office: &Office, import: &SbomImport<'_>) -> Result<Digest> {
     }
     let registry = registry(office, import.by).await?;
     let SbomDocument { sbom, digest } = import.document;
-    let inventory = analyze::sbom::inventory(sbom, office.detectors.version(Detector::Packages));
+    let inventory = analyze::sbom::inventory(sbom, office.tools.current().version(Detector::Packages));
     let image = ResolvedImage {
         digest: *digest,
         config_digest: *digest,

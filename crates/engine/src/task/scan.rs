@@ -185,7 +185,11 @@ impl Visit<'_> {
 
     async fn read(&self, layer: &Layer, missing: &BTreeSet<Detector>) -> Result<LayerOutcome> {
         match read_one(self.opener, layer, missing, self.reading).await {
-            Ok(inventory) => {
+            // The facts would stand until the detectors change: as long as there are tries, wait for the engine.
+            Ok(LayerRead { uninspected: Some(why), .. }) if self.assignment.lease.attempts + 1 < ATTEMPTS_MAX => {
+                Err(Error::new(ErrorKind::Transient, format!("layer {} ({}): {why}", layer.index, layer.blob)))
+            }
+            Ok(LayerRead { inventory, .. }) => {
                 self.place.put_facts(&self.assignment.lease, &inventory).await?;
                 Ok(LayerOutcome::Known)
             }
@@ -229,6 +233,15 @@ pub fn missing_detectors(known: Option<&LayerInventory>, wanted: &[DetectorVersi
         .collect()
 }
 
+/// A layer that was read.
+#[derive(Debug)]
+pub struct LayerRead {
+    /// The facts.
+    pub inventory: LayerInventory,
+    /// Why the engine outside the process did not see all that it should have, if so. A gap says it too.
+    pub uninspected: Option<String>,
+}
+
 /// Reads one layer on a thread of its own.
 ///
 /// # Errors
@@ -238,7 +251,7 @@ pub async fn read_one(
     layer: &Layer,
     only: &BTreeSet<Detector>,
     reading: &Reading,
-) -> Result<LayerInventory> {
+) -> Result<LayerRead> {
     let permit = Arc::clone(&reading.layers_at_once)
         .acquire_owned()
         .await
@@ -260,8 +273,10 @@ pub async fn read_one(
         analyze::read_layer(input, &request)
     });
     let done = read.await.map_err(|e| Error::because(ErrorKind::Internal, "reading a layer was cut off", e))?;
-    let LayerReading { diff_id, bytes_uncompressed, facts, .. } = done.map_err(from_analyze)?;
-    Ok(LayerInventory { blob: layer.blob, diff_id, bytes: layer.bytes, bytes_uncompressed, detectors: facts })
+    let LayerReading { diff_id, bytes_uncompressed, facts, uninspected, .. } = done.map_err(from_analyze)?;
+    let inventory =
+        LayerInventory { blob: layer.blob, diff_id, bytes: layer.bytes, bytes_uncompressed, detectors: facts };
+    Ok(LayerRead { inventory, uninspected })
 }
 
 /// An analysis fails only when its input does: the cause decides whether to try again.

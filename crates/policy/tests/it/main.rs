@@ -7,5 +7,6 @@ mod document;
 mod findings;
 mod gate;
 mod judge;
+mod malware;
 mod transition;
 mod tuning;

@@ -3,6 +3,7 @@
 
 mod agent;
 mod blob;
+mod clamd;
 mod connector;
 mod debian;
 mod docker_config;

@@ -19,20 +19,34 @@ pub(super) mod tag {
     pub(crate) const LICENSE: u32 = 1014;
     /// Architecture.
     pub(crate) const ARCH: u32 = 1022;
+    /// For every file its state: 0 when it is there as the package brought it.
+    pub(crate) const FILESTATES: u32 = 1029;
+    /// For every file its type and permission bits.
+    pub(crate) const FILEMODES: u32 = 1030;
+    /// For every file its digest in hexadecimal digits, empty for what has no content.
+    pub(crate) const FILEDIGESTS: u32 = 1035;
+    /// For every file whether it is configuration, a ghost, …
+    pub(crate) const FILEFLAGS: u32 = 1037;
     /// Name of the file of the source package.
     pub(crate) const SOURCERPM: u32 = 1044;
+    /// For every file what `rpm --verify` compares.
+    pub(crate) const FILEVERIFYFLAGS: u32 = 1045;
     /// For every file the index of its folder.
     pub(crate) const DIRINDEXES: u32 = 1116;
     /// For every file its name in the folder.
     pub(crate) const BASENAMES: u32 = 1117;
     /// The folders, with a slash at the end.
     pub(crate) const DIRNAMES: u32 = 1118;
+    /// The algorithm of the files' digests; MD5 when absent.
+    pub(crate) const FILEDIGESTALGO: u32 = 5011;
     /// The module that the package belongs to.
     pub(crate) const MODULARITYLABEL: u32 = 5096;
 }
 
 /// The types of values that are read (RPM's file format, "Header", "type").
 mod kind {
+    pub(super) const CHAR: u32 = 1;
+    pub(super) const INT16: u32 = 3;
     pub(super) const INT32: u32 = 4;
     pub(super) const STRING: u32 = 6;
     pub(super) const STRING_ARRAY: u32 = 8;
@@ -116,6 +130,29 @@ impl<'a> Header<'a> {
         let end = count.checked_mul(4).and_then(|bytes| bytes.checked_add(offset));
         let bytes = end.and_then(|end| self.store.get(offset..end)).ok_or("a number outside of its header")?;
         Ok(Some(bytes.as_chunks().0.iter().map(|number| u32::from_be_bytes(*number))))
+    }
+}
+
+impl<'a> Header<'a> {
+    /// The values of a tag that has `width` bytes for each.
+    fn array(&self, tag: u32, wanted: u32, width: usize) -> Result<Option<&'a [u8]>, &'static str> {
+        let Some(Entry { kind, offset, count }) = self.entry(tag) else { return Ok(None) };
+        if kind != wanted {
+            return Err("a number that is of another type");
+        }
+        let end = count.checked_mul(width).and_then(|bytes| bytes.checked_add(offset));
+        end.and_then(|end| self.store.get(offset..end)).map(Some).ok_or("a number outside of its header")
+    }
+
+    /// The numbers of two bytes of a tag.
+    pub(super) fn shorts(&self, tag: u32) -> Result<Option<Vec<u16>>, &'static str> {
+        let bytes = self.array(tag, kind::INT16, 2)?;
+        Ok(bytes.map(|bytes| bytes.as_chunks().0.iter().map(|number| u16::from_be_bytes(*number)).collect()))
+    }
+
+    /// The numbers of one byte of a tag.
+    pub(super) fn bytes(&self, tag: u32) -> Result<Option<&'a [u8]>, &'static str> {
+        self.array(tag, kind::CHAR, 1)
     }
 }
 

@@ -8,6 +8,7 @@
 //! block of it is read once; what is wrong with one package or page does not hide the others, and is never silent.
 
 mod bdb;
+mod digests;
 mod header;
 mod ndb;
 mod pages;
@@ -19,7 +20,7 @@ use crate::limits::Limits;
 use crate::sink::Sink;
 use header::{Header, tag};
 use model::evidence::Place;
-use model::inventory::OwnedFiles;
+use model::inventory::{OwnedFiles, RecordedFiles};
 use model::package::{LayerPackage, SourcePackage};
 use model::path::PATH_BYTES_MAX;
 use model::{Detector, GapReason, LayerPath, PackageFormat, PackageKey};
@@ -45,7 +46,7 @@ fn name_in_folder(path: &[u8]) -> Option<&[u8]> {
 
 impl Analyzer for Rpm {
     fn id(&self) -> &'static str {
-        "rpm/2"
+        "rpm/3"
     }
 
     fn detector(&self) -> Detector {
@@ -195,7 +196,19 @@ impl Intake<'_, '_> {
         let place = Place { path: self.path.clone(), line: None };
         self.out.package(LayerPackage { key, place, licenses });
         let paths = self.claimed_manifests(number, header)?;
-        self.out.owned(OwnedFiles { format: PackageFormat::Rpm, package, recorded_in: self.path.clone(), paths });
+        let owner = package.clone();
+        self.out.owned(OwnedFiles {
+            format: PackageFormat::Rpm,
+            package: owner,
+            recorded_in: self.path.clone(),
+            paths,
+        });
+        let (files, is_unknown) = digests::recorded(header)?;
+        if is_unknown {
+            let what = "the algorithm of its files' digests is not one that is compared";
+            self.fault(Fault { reason: GapReason::Unsupported, what, spot: Spot::Package(number) });
+        }
+        self.out.recorded(RecordedFiles { format: PackageFormat::Rpm, package, recorded_in: self.path.clone(), files });
         Ok(())
     }
 
