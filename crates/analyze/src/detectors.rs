@@ -44,8 +44,13 @@ impl Detectors {
     /// When a rule is unsound.
     pub fn new(options: DetectorOptions) -> Result<Self, Error> {
         let DetectorOptions { secret_key, limits } = options;
-        let secrets = SecretDetector::new(secret_key)?;
-        let malware = MalwareDetector::new()?;
+        // Side by side: a scan of one image waits for both.
+        let (secrets, malware) = std::thread::scope(|scope| {
+            let malware = scope.spawn(MalwareDetector::new);
+            let secrets = SecretDetector::new(secret_key);
+            (secrets, malware.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        });
+        let (secrets, malware) = (secrets?, malware?);
         let version_of = |detector| {
             let (code, rules) = match detector {
                 Detector::Files => (FILES_CODE, String::new()),
