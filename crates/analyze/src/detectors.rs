@@ -63,8 +63,13 @@ impl Detectors {
     /// When a rule that ships with the program is unsound.
     pub fn new(options: DetectorOptions) -> Result<Self, Error> {
         let DetectorOptions { secret_key, limits, rules } = options;
-        let (secrets, mut problems) = SecretDetector::with_rules(secret_key, &rules.of(RuleKind::Secrets))?;
-        let (malware, more) = MalwareDetector::with_rules(&rules.of(RuleKind::Malware))?;
+        // Side by side: a scan of one image waits for both.
+        let (secrets, malware) = std::thread::scope(|scope| {
+            let malware = scope.spawn(|| MalwareDetector::with_rules(&rules.of(RuleKind::Malware)));
+            let secrets = SecretDetector::with_rules(secret_key, &rules.of(RuleKind::Secrets));
+            (secrets, malware.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        });
+        let ((secrets, mut problems), (malware, more)) = (secrets?, malware?);
         problems.extend(more);
         let version_of = |detector| {
             let (code, rules) = match detector {

@@ -169,10 +169,10 @@ fn end64<R: Read + Seek>(input: &mut R, end: u64) -> io::Result<Option<(u64, u64
     // Right before the locator, whatever lies before the archive; else where it says.
     for at in [locator_at.checked_sub(END64_BYTES), Some(u64_at(&locator, 8))].into_iter().flatten() {
         let mut record = [0; END64_BYTES as usize];
-        if at < locator_at && input.seek(SeekFrom::Start(at)).is_ok() && input.read_exact(&mut record).is_ok() {
-            if record.starts_with(b"PK\x06\x06") {
-                return Ok(Some((u64_at(&record, 40), u64_at(&record, 48), at)));
-            }
+        let is_read =
+            at < locator_at && input.seek(SeekFrom::Start(at)).is_ok() && input.read_exact(&mut record).is_ok();
+        if is_read && record.starts_with(b"PK\x06\x06") {
+            return Ok(Some((u64_at(&record, 40), u64_at(&record, 48), at)));
         }
     }
     Err(malformed("its end-of-directory record is broken"))

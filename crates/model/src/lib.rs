@@ -10,6 +10,7 @@
 //! and what is recomputed from them: [`finding`] and [`issue`].
 
 pub mod advisory;
+pub mod base;
 pub mod checksum;
 pub mod detector;
 pub mod digest;

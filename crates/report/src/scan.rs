@@ -5,6 +5,7 @@
 //! `docs/report-v1.schema.json`.
 
 pub use crate::format::{Format, RenderOptions, render, render_all};
+use model::base::BaseImage;
 use model::finding::VulnerabilityDetail;
 use model::{Evidence, Finding, FindingKind, Gap, ImageInventory, Package};
 use serde::{Deserialize, Serialize};
@@ -45,6 +46,33 @@ pub struct ReportImage {
     pub created: Option<String>,
     /// Lowest first.
     pub layers: Vec<ReportLayer>,
+    /// The image that it was built on, as far as somebody tells.
+    #[serde(default)]
+    pub base: Option<ReportBase>,
+}
+
+/// The image that another one was built on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ReportBase {
+    /// What it is called.
+    pub name: Option<String>,
+    /// Digest of its manifest.
+    pub digest: Option<String>,
+    /// How many of the lowest layers are its; 0 when that is not known.
+    pub layers: u32,
+    /// Who says so: `layers` (they are those of a known image), `labels` or `history` of the image itself.
+    pub source: String,
+}
+
+impl From<&BaseImage> for ReportBase {
+    fn from(base: &BaseImage) -> Self {
+        Self {
+            name: base.name.clone(),
+            digest: base.digest.map(|digest| digest.to_string()),
+            layers: base.layers,
+            source: base.source.as_str().to_owned(),
+        }
+    }
 }
 
 /// A layer.
@@ -295,6 +323,7 @@ impl ScanReport {
                 platform: inventory.configuration.platform().to_string(),
                 created: inventory.configuration.created.map(|t| t.to_string()),
                 layers: inventory.layers.iter().map(ReportLayer::from).collect(),
+                base: BaseImage::told_by(&inventory.configuration).as_ref().map(ReportBase::from),
             },
             os: inventory.os.as_ref().map(|os| ReportOs {
                 id: os.id.clone(),
@@ -306,6 +335,13 @@ impl ScanReport {
             gaps,
             statistics: input.statistics,
         }
+    }
+
+    /// The report with a base image that is known from elsewhere than the image itself.
+    #[must_use]
+    pub fn with_base(mut self, base: Option<&BaseImage>) -> Self {
+        self.image.base = base.map(ReportBase::from).or(self.image.base);
+        self
     }
 
     /// Findings of one kind, in order.

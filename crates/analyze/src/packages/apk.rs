@@ -185,7 +185,7 @@ fn may_be_manifest(folder: &[u8], name: &[u8]) -> bool {
     NAMES.contains(&name)
         || SUFFIXES.iter().any(|suffix| name.ends_with(suffix))
         || [&b"bin"[..], b"libexec"].iter().any(|end| folder.ends_with(end))
-        || super::well_known::is_library(name)
+        || super::well_known::is_named(name)
 }
 
 #[cfg(test)]

@@ -160,6 +160,12 @@ pub const COVERAGE: &[Coverage] = &[
         "installed gems with licences; locked gems",
     ),
     line(
+        "sbom",
+        &[F::Generic],
+        "`*.cdx.json`, `*.cyclonedx.json`, `*.spdx.json`, `*.syft.json`, `bom.json`, `sbom.json`",
+        "components of any type but operating-system packages, with licences",
+    ),
+    line(
         "swift",
         &[F::Swift, F::Cocoapods],
         "`Package.resolved` 1 to 3, `Podfile.lock`",

@@ -36,6 +36,7 @@ mod r;
 mod recorded;
 mod rpm;
 mod ruby;
+mod sbom;
 mod swift;
 mod well_known;
 mod wordpress;
@@ -83,6 +84,7 @@ pub const ANALYZERS: &[&dyn Analyzer] = &[
     &r::R,
     &rpm::Rpm,
     &ruby::Ruby,
+    &sbom::Sbom,
     &swift::Swift,
     &well_known::WellKnown,
     &wordpress::WordPress,
@@ -148,7 +150,7 @@ fn is_language_manifest(path: &[u8]) -> bool {
         || perl::is_manifest(path)
         || jvm::is_manifest(path)
         || path.ends_with(b".dll")
-        || well_known::is_library(path)
+        || well_known::is_named(path)
         || machine_code::is_in_program_folder(path)
 }
 

@@ -22,7 +22,7 @@ use model::{Detector, PackageFormat};
 pub(super) struct WellKnown;
 
 /// Places of one mark that are tried.
-const PLACES_MAX: usize = 64;
+const PLACES_MAX: usize = 1024;
 /// The longest version that is read, in bytes.
 const VERSION_BYTES_MAX: usize = 40;
 
@@ -53,6 +53,8 @@ impl Named {
 enum Mark {
     /// Right after this text.
     After(&'static [u8]),
+    /// With the end of this text: so many bytes of it come before the version.
+    With(&'static [u8], usize),
     /// Between a zero byte and this text.
     Before(&'static [u8]),
     /// Between two zero bytes, and it begins with the number in the file's name and a dot.
@@ -67,8 +69,15 @@ struct Known {
     marks: &'static [Mark],
     /// How many numbers its versions have at least: what has fewer is something else.
     numbers: usize,
-    /// May letters and digits follow the numbers, as in `1.1.1n`, `9.2p1`, `3.13.0rc1`?
-    has_letters: bool,
+    letters: Letters,
+}
+
+/// Whether letters and digits follow the numbers, as in `1.1.1n`, `9.2p1`, `3.13.0rc1`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Letters {
+    Never,
+    Perhaps,
+    Always,
 }
 
 const fn known(
@@ -76,60 +85,60 @@ const fn known(
     files: &'static [Named],
     marks: &'static [Mark],
     numbers: usize,
-    has_letters: bool,
+    letters: Letters,
 ) -> Known {
-    Known { name, files, marks, numbers, has_letters }
+    Known { name, files, marks, numbers, letters }
 }
 
-use Mark::{After, Before, OfName};
+use Letters::{Always, Never, Perhaps};
+use Mark::{After, Before, OfName, With};
 use Named::{Library, Program};
 
 /// Every program, by name. `[` is the name under which an image of BusyBox alone has the one file that all others link
 /// to.
 const KNOWN: &[Known] = &[
-    known("bash", &[Program(b"bash")], &[After(b"@(#)Bash version ")], 3, false),
-    known("busybox", &[Program(b"busybox"), Program(b"[")], &[After(b"BusyBox v")], 3, false),
-    known("curl", &[Program(b"curl"), Library(b"libcurl")], &[After(b"\0libcurl/"), After(b"\0curl/")], 3, false),
-    known("dnsmasq", &[Program(b"dnsmasq")], &[After(b"\0dnsmasq-")], 2, false),
-    known("git", &[Program(b"git")], &[After(b"\0git/"), After(b"\xfegit/")], 3, false),
-    known("haproxy", &[Program(b"haproxy")], &[After(b"\0 version "), After(b"HA-Proxy version ")], 3, false),
-    known("httpd", &[Program(b"httpd"), Program(b"apache")], &[After(b"\0Apache/")], 3, false),
-    known("lighttpd", &[Program(b"lighttpd")], &[After(b"\0lighttpd/")], 3, false),
-    known("lua", &[Program(b"lua"), Library(b"liblua")], &[After(b"$LuaVersion: Lua ")], 3, false),
-    known("mariadb", &[Program(b"mariadbd"), Program(b"mysqld")], &[Before(b"-MariaDB")], 3, false),
-    known("memcached", &[Program(b"memcached")], &[After(b"\0memcached ")], 3, false),
-    known("nginx", &[Program(b"nginx")], &[After(b"nginx version: nginx/")], 3, false),
-    known("node", &[Program(b"node"), Program(b"nodejs"), Library(b"libnode")], &[After(b"\0node.js/v")], 3, false),
-    known("openresty", &[Program(b"nginx")], &[After(b"nginx version: openresty/")], 3, false),
-    known("openssh", &[Program(b"sshd"), Program(b"ssh")], &[After(b"\0OpenSSH_")], 2, true),
-    known("openssl", &[Program(b"openssl"), Library(b"libcrypto")], &[After(b"\0OpenSSL ")], 3, true),
-    known("perl", &[Program(b"perl"), Library(b"libperl")], &[After(b"\0v")], 3, false),
+    known("bash", &[Program(b"bash")], &[After(b"@(#)Bash version ")], 3, Never),
+    known("busybox", &[Program(b"busybox"), Program(b"[")], &[After(b"BusyBox v")], 3, Never),
+    known("curl", &[Program(b"curl"), Library(b"libcurl")], &[After(b"\0libcurl/"), After(b"\0curl/")], 3, Never),
+    known("dnsmasq", &[Program(b"dnsmasq")], &[After(b"\0dnsmasq-")], 2, Never),
+    known("git", &[Program(b"git")], &[After(b"git/")], 3, Never),
+    known("haproxy", &[Program(b"haproxy")], &[After(b"\0 version "), After(b"HA-Proxy version ")], 3, Never),
+    known("httpd", &[Program(b"httpd"), Program(b"apache")], &[After(b"\0Apache/")], 3, Never),
+    known("lighttpd", &[Program(b"lighttpd")], &[After(b"\0lighttpd/")], 3, Never),
+    known("lua", &[Program(b"lua"), Library(b"liblua")], &[After(b"$LuaVersion: Lua ")], 3, Never),
+    known("mariadb", &[Program(b"mariadbd"), Program(b"mysqld")], &[Before(b"-MariaDB")], 3, Never),
+    known("memcached", &[Program(b"memcached")], &[After(b"\0memcached ")], 3, Never),
+    known("nginx", &[Program(b"nginx")], &[After(b"nginx version: nginx/")], 3, Never),
+    known("node", &[Program(b"node"), Program(b"nodejs"), Library(b"libnode")], &[After(b"\0node.js/v")], 3, Never),
+    known("openresty", &[Program(b"nginx")], &[After(b"nginx version: openresty/")], 3, Never),
+    known("openssh", &[Program(b"sshd"), Program(b"ssh")], &[After(b"\0OpenSSH_")], 2, Always),
+    known("openssl", &[Program(b"openssl"), Library(b"libcrypto")], &[After(b"\0OpenSSL ")], 3, Perhaps),
+    known("perl", &[Program(b"perl"), Library(b"libperl")], &[With(b"\0v5.", 2)], 3, Never),
     known(
         "php",
         &[Program(b"php"), Program(b"php-fpm"), Program(b"php-cgi"), Library(b"libphp")],
         &[After(b"\0X-Powered-By: PHP/")],
         3,
-        true,
+        Perhaps,
     ),
-    known("postgresql", &[Program(b"postgres")], &[After(b"postgres (PostgreSQL) ")], 2, true),
-    known("proftpd", &[Program(b"proftpd")], &[After(b"ProFTPD Version ")], 3, true),
-    known("python", &[Program(b"python"), Library(b"libpython")], &[OfName], 3, true),
-    known("redis", &[Program(b"redis-server"), Program(b"redis-check-rdb")], REDIS, 3, false),
-    known("ruby", &[Program(b"ruby"), Library(b"libruby")], &[After(b"\0ruby ")], 3, false),
-    known("squid", &[Program(b"squid")], &[After(b"\0squid/")], 2, false),
-    known("unbound", &[Program(b"unbound")], &[After(b"\0unbound ")], 3, false),
-    known("valkey", &[Program(b"valkey-server"), Program(b"valkey-check-rdb")], REDIS, 3, false),
-    known("varnish", &[Program(b"varnishd")], &[After(b"\0varnish-")], 3, false),
+    known("postgresql", &[Program(b"postgres")], &[After(b"postgres (PostgreSQL) ")], 2, Perhaps),
+    known("proftpd", &[Program(b"proftpd")], &[After(b"ProFTPD Version ")], 3, Perhaps),
+    known("python", &[Program(b"python"), Library(b"libpython")], &[OfName], 3, Perhaps),
+    known("redis", &[Program(b"redis-server"), Program(b"redis-check-rdb")], REDIS, 3, Never),
+    known("ruby", &[Program(b"ruby"), Library(b"libruby")], &[After(b"\0ruby ")], 3, Never),
+    known("squid", &[Program(b"squid")], &[After(b"\0squid/")], 2, Never),
+    known("unbound", &[Program(b"unbound")], &[After(b"\0unbound ")], 3, Never),
+    known("valkey", &[Program(b"valkey-server"), Program(b"valkey-check-rdb")], REDIS, 3, Never),
+    known("varnish", &[Program(b"varnishd")], &[After(b"\0varnish-")], 3, Never),
 ];
 
 /// The version stands beside how atomic counters are made, or which allocator is used: all are printed by `INFO`.
 const REDIS: &[Mark] =
     &[Before(b"\0c11-builtin\0"), Before(b"\0atomic-builtin\0"), Before(b"\0sync-builtin\0"), Before(b"\0jemalloc-")];
 
-/// Is this the name of a library that is looked for? Programs are, wherever programs lie.
-pub(super) fn is_library(path: &[u8]) -> bool {
-    let name = file_name(path);
-    name.starts_with(b"lib") && candidates(name).next().is_some()
+/// Is this the name of a program or library that is looked for?
+pub(super) fn is_named(path: &[u8]) -> bool {
+    candidates(file_name(path)).next().is_some()
 }
 
 fn file_name(path: &[u8]) -> &[u8] {
@@ -179,10 +188,8 @@ impl Analyzer for WellKnown {
 /// The first version at a mark.
 fn find<'a>(content: &'a [u8], mark: Mark, known: &Known, name: &[u8]) -> Option<&'a [u8]> {
     match mark {
-        After(text) => {
-            let mut places = memmem::find_iter(content, text).take(PLACES_MAX);
-            places.find_map(|at| version(&content[at + text.len()..], known))
-        }
+        After(text) => version_at(content, text, text.len(), known),
+        With(text, before) => version_at(content, text, before, known),
         Before(text) => {
             let mut places = memmem::find_iter(content, text).take(PLACES_MAX);
             places.find_map(|at| {
@@ -202,6 +209,12 @@ fn find<'a>(content: &'a [u8], mark: Mark, known: &Known, name: &[u8]) -> Option
             })
         }
     }
+}
+
+/// The first version that begins `before` bytes after the beginning of a text.
+fn version_at<'a>(content: &'a [u8], text: &[u8], before: usize, known: &Known) -> Option<&'a [u8]> {
+    let mut places = memmem::find_iter(content, text).take(PLACES_MAX);
+    places.find_map(|at| version(&content[at + before..], known))
 }
 
 /// `python3.11` and `libpython3.11.so.1.0` have `3.11`.
@@ -229,12 +242,12 @@ fn version<'a>(bytes: &'a [u8], known: &Known) -> Option<&'a [u8]> {
     }
     let rest = &head[numbers.len()..];
     let letters = match rest {
-        [b'a'..=b'z', ..] if known.has_letters => {
+        [b'a'..=b'z', ..] if known.letters != Never => {
             rest.iter().position(|b| !b.is_ascii_lowercase() && !b.is_ascii_digit()).unwrap_or(rest.len())
         }
         _ => 0,
     };
-    Some(&head[..numbers.len() + letters])
+    (letters > 0 || known.letters != Always).then_some(&head[..numbers.len() + letters])
 }
 
 #[cfg(test)]
@@ -268,7 +281,8 @@ mod tests {
         check("usr/local/sbin/haproxy", b"\0 version 2.6.12-1+deb12u4, released 2026/10/17\0", "haproxy@2.6.12");
         check("usr/local/bin/memcached", b"\0memcached 1.6.18\0", "memcached@1.6.18");
         check("usr/sbin/mariadbd", b"\x0010.11.19-MariaDB\0x86_64\0", "mariadb@10.11.19");
-        check("usr/sbin/sshd", b"\0OpenSSH_9.2p1 Debian-2+deb12u10\0", "openssh@9.2p1");
+        check("usr/bin/git", b"\xfe\xffgit/2.39.5\0GIT_USER_AGENT\0", "git@2.39.5");
+        check("usr/sbin/sshd", b"\0OpenSSH_9.2\0OpenSSH_9.2p1 Debian-2+deb12u10\0", "openssh@9.2p1");
         check("usr/lib/libcurl.so.4", b"\0libcurl/7.88.1\0", "curl@7.88.1");
     }
 
@@ -295,7 +309,7 @@ mod tests {
     fn names_are_listed_once() {
         let names: Vec<&str> = KNOWN.iter().map(|known| known.name).collect();
         assert!(names.is_sorted_by(|a, b| a < b), "{names:?}");
-        assert!(is_library(b"usr/lib/libcrypto.so.3") && !is_library(b"usr/lib/libcrypto.a"));
-        assert!(!is_library(b"usr/lib/libcryptography.sofa"));
+        assert!(is_named(b"usr/lib/libcrypto.so.3") && !is_named(b"usr/lib/libcrypto.a"));
+        assert!(is_named(b"usr/lib/git-core/git") && !is_named(b"usr/lib/libcryptography.sofa"));
     }
 }

@@ -2,6 +2,7 @@
 
 #![expect(unreachable_pub, reason = "helpers of one test binary are shared between its modules")]
 
+mod coverage;
 mod hostile;
 mod office;
 mod reread;

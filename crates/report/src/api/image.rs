@@ -86,6 +86,37 @@ pub struct ImageBody {
     pub scanned_at: Option<Timestamp>,
     /// Who read its bytes: `server` or `group:NAME`.
     pub reader: Option<String>,
+    /// The image that it was built on, as far as somebody tells; `null` in lists.
+    #[serde(default)]
+    pub base: Option<BaseImageBody>,
+}
+
+/// The image that another one was built on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BaseImageBody {
+    /// `repository:tag`, or what the image's labels call it.
+    pub name: Option<String>,
+    /// Digest of its manifest.
+    pub digest: Option<String>,
+    /// How many of the lowest layers are its; 0 when that is not known.
+    pub layers: u32,
+    /// Who says so: `layers` (they are those of an image that was read), `labels` or `history` of the image itself.
+    pub source: String,
+    /// The newest tag of the same repository, when that is another image.
+    pub newer: Option<NewerBaseBody>,
+}
+
+/// A newer tag of a base image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NewerBaseBody {
+    /// `repository:tag`.
+    pub name: String,
+    /// Digest of the image behind it.
+    pub digest: String,
+    /// Vulnerabilities from the base that it does not have; `null` while it was not read.
+    pub fixes: Option<u64>,
+    /// Vulnerabilities that come from the base.
+    pub of: Option<u64>,
 }
 
 /// Scores of repositories, and whether every image was looked at for them.

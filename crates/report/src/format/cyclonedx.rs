@@ -67,6 +67,12 @@ fn image(report: &ScanReport) -> Object {
         .map(|hex| Object::new().set("alg", "SHA-256").set("content", hex));
     let mut properties = vec![property("pratique:platform", image.platform.as_str())];
     properties.extend(image.config_digest.as_deref().map(|digest| property("pratique:config-digest", digest)));
+    if let Some(base) = &image.base {
+        properties.extend(base.name.as_deref().map(|name| property("pratique:base:name", name)));
+        properties.extend(base.digest.as_deref().map(|digest| property("pratique:base:digest", digest)));
+        properties.push(property("pratique:base:layers", base.layers.to_string()));
+        properties.push(property("pratique:base:source", base.source.as_str()));
+    }
     for layer in &image.layers {
         let told = layer.instruction.as_deref().unwrap_or_default();
         let text = format!("{} {} {} {told}", layer.index, layer.diff_id, layer.blob_digest);

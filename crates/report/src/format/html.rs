@@ -119,6 +119,9 @@ fn facts(report: &ScanReport, out: &mut String) {
     for (name, value) in facts {
         let _ = writeln!(out, "<div><dt>{name}</dt><dd>{}</dd></div>", escaped(&value));
     }
+    if let Some(base) = subject::base_text(image) {
+        let _ = writeln!(out, "<div class=\"wide\"><dt>Built on</dt><dd>{}</dd></div>", escaped(&base));
+    }
     let digest = image.digest.as_deref().unwrap_or("none: there is no manifest");
     let _ = write!(out, "<div class=\"wide\"><dt>Digest</dt><dd><code>{}</code></dd></div>\n</dl>\n", escaped(digest));
 }

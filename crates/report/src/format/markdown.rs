@@ -29,6 +29,7 @@ fn section(report: &ScanReport) -> String {
         ("System", &os),
         ("Layers", &image.layers.len().to_string()),
         ("Packages", &report.packages.len().to_string()),
+        ("Built on", &subject::base_text(image).unwrap_or_else(|| "not told".to_owned())),
     ] {
         let _ = writeln!(out, "| {name} | {} |", escaped(value, 300));
     }

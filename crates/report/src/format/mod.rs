@@ -17,6 +17,8 @@ mod spdx;
 mod subject;
 mod xml;
 
+pub(crate) use subject::base_text;
+
 use crate::scan::{ScanReport, json};
 use crate::table;
 use model::Timestamp;

@@ -102,6 +102,23 @@ pub(super) fn not_run_text(scanner: &str) -> String {
     format!("not run: {scanner} was not asked for, so nothing is said about it")
 }
 
+/// `debian:12 (layers 0 to 3, by its labels)`.
+pub(crate) fn base_text(image: &ReportImage) -> Option<String> {
+    let base = image.base.as_ref()?;
+    let name = base.name.as_deref().or(base.digest.as_deref()).unwrap_or("not named");
+    let layers = match base.layers {
+        0 => "its layers are not told".to_owned(),
+        1 => "layer 0".to_owned(),
+        n => format!("layers 0 to {}", n - 1),
+    };
+    let source = match base.source.as_str() {
+        "layers" => "a known image",
+        "labels" => "by the image's labels",
+        _ => "by the image's history",
+    };
+    Some(format!("{name} ({layers}, {source})"))
+}
+
 /// Did the scan look for vulnerabilities?
 pub(super) fn looked_for(report: &ScanReport, scanner: &str) -> bool {
     !report.statistics.not_run.iter().any(|name| name == scanner)

@@ -86,7 +86,9 @@ pub(crate) async fn get(State(state): State<Shared>, At(text): At<String>) -> An
         Named::Image => {
             let facts = facts::image(&state, &digest, Show::Open).await?;
             let scanners = scanners(&state, &facts);
-            Ok(Json(image_body(&facts.view, scanners)).into_response())
+            let base = crate::base::of(&state, &facts).await?;
+            let base = base.map(|base| base.body(&facts.judged.findings));
+            Ok(Json(ImageBody { base, ..image_body(&facts.view, scanners) }).into_response())
         }
     }
 }
@@ -432,6 +434,7 @@ pub(crate) fn image_body(view: &ImageView, scanners: Vec<ScannerBody>) -> ImageB
         counts: counts_body(&view.counters),
         scanned_at: view.scanned_at,
         reader: view.reader.as_ref().map(ToString::to_string),
+        base: None,
     }
 }
 

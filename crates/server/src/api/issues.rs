@@ -97,7 +97,23 @@ pub(crate) async fn list(
     responses((status = 200, body = IssueBody), (status = 404, description = "there is none", body = report::api::Problem)))]
 pub(crate) async fn get(State(state): State<Shared>, At(id): At<i64>) -> Answer<Json<IssueBody>> {
     let (issue, history) = state.store().issue(&Scope::All, Id::new(id)).await?;
-    Ok(Json(IssueBody::new(&issue, &history)))
+    let mut body = IssueBody::new(&issue, &history);
+    if let Some(advice) = base_advice(&state, &issue).await? {
+        body.remediation = format!("{} {advice}", body.remediation).trim().to_owned();
+    }
+    Ok(Json(body))
+}
+
+/// What the base image of the first image of an issue has to do with it; `None` when nothing, or nobody knows.
+pub(crate) async fn base_advice(state: &Shared, issue: &model::Issue) -> Answer<Option<String>> {
+    let Some(digest) = issue.desired.digests.first() else { return Ok(None) };
+    let facts = match crate::facts::image(state, digest, policy::Show::Open).await {
+        Ok(facts) => facts,
+        Err(problem) if problem.status == axum::http::StatusCode::NOT_FOUND => return Ok(None),
+        Err(problem) => return Err(problem),
+    };
+    let base = crate::base::of(state, &facts).await?;
+    Ok(base.and_then(|base| base.advice(&issue.desired.finding)))
 }
 
 /// Assigns, comments, resolves or reopens an issue.

@@ -64,8 +64,13 @@ async fn document(state: &Shared, text: &str, format: &str) -> Answer<Response> 
     let format: Format = format.parse().map_err(|error: String| Problem::bad_request(error))?;
     let facts = facts_of(state, text, Show::Open).await?;
     let reference = reference(state, &facts).await?;
-    let now = state.now();
-    let work = move || written(&facts, &reference, format, now);
+    let base = crate::base::of(state, &facts).await?.map(|base| base.image);
+    let options = RenderOptions { now: Some(state.now()), ..RenderOptions::default() };
+    let work = move || {
+        let (report, name) = report(&facts, &reference)?;
+        let name = format!("{name}.{}", format.extension());
+        Answer::Ok((render(&report.with_base(base.as_ref()), format, &options), name))
+    };
     let (body, name) = tokio::task::spawn_blocking(work).await??;
     let mut response = body.into_response();
     let headers = response.headers_mut();
@@ -76,8 +81,8 @@ async fn document(state: &Shared, text: &str, format: &str) -> Answer<Response> 
     Ok(response)
 }
 
-/// The document, and what its file is called.
-fn written(facts: &ImageFacts, reference: &str, format: Format, now: model::Timestamp) -> Answer<(String, String)> {
+/// The report, and what its file is called before the first dot.
+fn report(facts: &ImageFacts, reference: &str) -> Answer<(ScanReport, String)> {
     let Some(stored) = &facts.stored else {
         return Err(Problem::conflict("the image was not read yet, so nothing can be said about what is in it"));
     };
@@ -92,8 +97,7 @@ fn written(facts: &ImageFacts, reference: &str, format: Format, now: model::Time
         gaps: &facts.judged.gaps,
         statistics: Statistics { program: format!("pratique {}", env!("CARGO_PKG_VERSION")), ..Statistics::default() },
     });
-    let body = render(&report, format, &RenderOptions { now: Some(now), ..RenderOptions::default() });
-    Ok((body, format!("{}.{}", file_name(reference), format.extension())))
+    Ok((report, file_name(reference)))
 }
 
 /// What people call the image: where it was found first, as a reference that can be pulled.

@@ -87,6 +87,10 @@ struct ImagePage {
     /// Packages that were compared with nothing: shown above the vulnerabilities that there are.
     uncompared: Vec<String>,
     cut: bool,
+    /// The image that it was built on.
+    base: Option<crate::base::Base>,
+    /// What a newer tag of that would fix.
+    gain: Option<crate::base::Gain>,
 }
 
 /// Why a tab is empty.
@@ -124,7 +128,8 @@ async fn page(state: &Shared, visitor: &Visitor, text: &str, query: Query) -> An
         }
         Named::Image => {
             let facts = facts::image(state, &digest, policy::Show::Open).await?;
-            Ok(render(&image(state, visitor, facts, query)))
+            let base = crate::base::of(state, &facts).await?;
+            Ok(render(&image(state, visitor, facts, base, query)))
         }
     }
 }
@@ -146,7 +151,14 @@ const TABS: [(&str, &str, &[FindingKind], &str); 8] = [
     ("gaps", "Gaps", &[], ""),
 ];
 
-fn image(state: &Shared, visitor: &Visitor, facts: ImageFacts, query: Query) -> ImagePage {
+fn image(
+    state: &Shared,
+    visitor: &Visitor,
+    facts: ImageFacts,
+    base: Option<crate::base::Base>,
+    query: Query,
+) -> ImagePage {
+    let gain = base.as_ref().and_then(|base| base.gain(&facts.judged.findings));
     let scanners = scanners(state, &facts);
     let (tab, _, kinds, scanner) = *TABS.iter().find(|(key, ..)| *key == query.tab).unwrap_or(&TABS[0]);
     let tabs = tabs(&facts, &scanners, tab);
@@ -187,6 +199,15 @@ fn image(state: &Shared, visitor: &Visitor, facts: ImageFacts, query: Query) -> 
         gaps: judged.gaps,
         nothing,
         cut,
+        base,
+        gain,
+    }
+}
+
+impl ImagePage {
+    /// Is this layer one of the base image's?
+    fn is_base(&self, index: &u32) -> bool {
+        self.base.as_ref().is_some_and(|base| base.image.has_layer(*index))
     }
 }
 

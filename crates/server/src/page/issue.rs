@@ -30,6 +30,8 @@ struct IssuePage {
     exception_href: String,
     /// The instruction of each layer of the image that the evidence is of.
     instructions: Vec<Option<String>>,
+    /// What the base image has to do with it.
+    base_advice: Option<String>,
 }
 
 impl IssuePage {
@@ -64,6 +66,7 @@ async fn issue(state: &Shared, visitor: &Visitor, id: i64) -> Answer<IssuePage> 
         show: Show::at(state.now()),
         is_open: issue.state == IssueState::Open,
         instructions: instructions(state, &issue).await?,
+        base_advice: crate::api::issues::base_advice(state, &issue).await?,
         history,
         policy_name,
         exception_href,

@@ -5,6 +5,7 @@
 mod access;
 mod agents;
 mod api;
+mod bases;
 mod house;
 mod live;
 mod pages;

@@ -30,6 +30,17 @@ impl Images for SqliteStore {
         self.commit(lease, commit, now).await
     }
 
+    async fn base_of(&self, layers: &[Digest], readers: &[Reader]) -> Result<Option<(Digest, u32)>> {
+        let mut tx = self.read().await?;
+        for below in (1..layers.len()).rev() {
+            if let Some(found) = exactly(&mut tx, &layers[..below], readers).await? {
+                let count = u32::try_from(below).unwrap_or(u32::MAX);
+                return Ok(Some((found, count)));
+            }
+        }
+        Ok(None)
+    }
+
     async fn import_inventory(&self, import: &Import<'_>, by: &str, now: Timestamp) -> Result<()> {
         self.import(import, by, now).await
     }
@@ -198,6 +209,32 @@ pub(super) async fn set_state(
 pub(super) fn next_try(tries: u32, now: Timestamp) -> Option<i64> {
     let wait = RETRY_AFTER_SECONDS.get(usize::try_from(tries.checked_sub(1)?).ok()?)?;
     Some(micros(now).saturating_add(i64::from(*wait) * 1_000_000))
+}
+
+/// The smallest digest of an image that has exactly these layers, in this order.
+async fn exactly(tx: &mut Tx, layers: &[Digest], readers: &[Reader]) -> Result<Option<Digest>> {
+    let hex: Vec<String> = layers.iter().map(Digest::hex).collect();
+    let found: Option<Vec<u8>> = sqlx::query_scalar(
+        "SELECT i.digest FROM layers top
+         CROSS JOIN image_layers l ON l.layer_id = top.id AND l.position = json_array_length(?1) - 1
+         CROSS JOIN inventories v ON v.id = l.inventory_id AND v.reader IN (SELECT value FROM json_each(?2))
+         CROSS JOIN images i ON i.id = v.image_id
+         WHERE top.blob = unhex(?1 ->> (json_array_length(?1) - 1))
+           AND NOT EXISTS (SELECT 1 FROM image_layers above
+                           WHERE above.inventory_id = v.id AND above.position = json_array_length(?1))
+           AND NOT EXISTS (
+               SELECT 1 FROM json_each(?1) wanted
+               LEFT JOIN image_layers own ON own.inventory_id = v.id AND own.position = wanted.key
+               LEFT JOIN layers held ON held.id = own.layer_id
+               WHERE held.blob IS NOT unhex(wanted.value))
+         ORDER BY i.digest LIMIT 1",
+    )
+    .bind(json(&hex)?)
+    .bind(readers_json(readers)?)
+    .fetch_optional(&mut **tx)
+    .await
+    .about("looking for a base image")?;
+    found.map(|bytes| super::columns::digest(&bytes)).transpose()
 }
 
 /// The row of an image.

@@ -282,3 +282,59 @@ pub(crate) async fn large_inventories_are_replaced(w: &World) {
         assert_eq!(stored(w, "app", &[Reader::Server]).await, Some(large));
     }
 }
+
+pub(crate) async fn the_longest_known_beginning_is_the_base(w: &World) {
+    let a = w.registry("a").await;
+    w.images_in(&a, "app", Reader::Server, &["small", "large", "app", "other"]).await;
+    let layers_of = |names: &[&str]| -> Vec<model::Layer> {
+        let layer = |(at, name): (usize, &&str)| model::Layer {
+            index: u32::try_from(at).unwrap(),
+            blob: digest(name),
+            ..resolved("x").layers.swap_remove(0)
+        };
+        names.iter().enumerate().map(layer).collect()
+    };
+    let images: [(&str, &[&str]); 4] =
+        [("small", &["l0"]), ("large", &["l0", "l1"]), ("app", &["l0", "l1", "l2"]), ("other", &["l1", "l0"])];
+    for (image, layers) in images {
+        let inventory = ImageInventory { layers: layers_of(layers), files: Vec::new(), ..inventory(image, &[]) };
+        w.commit(&a, image, Reader::Server, &inventory).await;
+    }
+    let base = async |names: &[&str], readers: &[Reader]| {
+        let layers: Vec<_> = names.iter().map(|name| digest(name)).collect();
+        w.store.base_of(&layers, readers).await.unwrap()
+    };
+    let server = [Reader::Server];
+    assert_eq!(base(&["l0", "l1", "l2"], &server).await, Some((digest("large"), 2)), "not the image itself");
+    assert_eq!(base(&["l0", "l1"], &server).await, Some((digest("small"), 1)));
+    assert_eq!(base(&["l0", "l9", "l2"], &server).await, Some((digest("small"), 1)), "layers in between count");
+    assert_eq!(base(&["l1", "l0", "l2"], &server).await, Some((digest("other"), 2)), "the order counts");
+    assert_eq!(base(&["l0"], &server).await, None);
+    assert_eq!(base(&[], &server).await, None);
+    assert_eq!(base(&["l2", "l1"], &server).await, None);
+    assert_eq!(base(&["l0", "l1", "l2"], &[group("g")]).await, None, "what others read does not count");
+}
+
+pub(crate) async fn an_import_is_found_like_an_image(w: &World) {
+    let a = w.registry("a").await;
+    let import = async |tag: &str, name: &str| {
+        let (image, inventory) = (resolved(name), inventory(name, &[key("p", "1")]));
+        let registry = a.id;
+        let import =
+            Import { registry, repository: "sboms", tag, image: &image, media_type: "x", inventory: &inventory };
+        w.store.import_inventory(&import, "somebody", at(3)).await.unwrap();
+    };
+    import("1", "first").await;
+    import("2", "first").await;
+    import("1", "second").await;
+    import("1", "second").await;
+    assert_eq!(stored(w, "second", &[Reader::Server]).await, Some(inventory("second", &[key("p", "1")])));
+    let filter = TagFilter { repository: Some("sboms".to_owned()), tag: None };
+    let tags = w.store.tags(&Scope::All, a.id, &filter, &Page::first(9)).await.unwrap();
+    let shown: Vec<_> = tags.iter().map(|tag| (tag.tag.as_str(), tag.digest, tag.history.len())).collect();
+    assert_eq!(shown, [("1", digest("second"), 2), ("2", digest("first"), 1)]);
+    assert_eq!(tags[0].images[0].state, ImageState::Scanned);
+    assert_eq!(w.store.packages_to_match(9).await.unwrap().len(), 1);
+    let log = w.store.audit_log(&Scope::All, &Page::first(9)).await.unwrap();
+    assert_eq!(log.iter().filter(|entry| entry.what == "sbom.import").count(), 4);
+}

@@ -81,6 +81,7 @@ macro_rules! every_promise {
                 failures_say_why what_a_group_read_stays_in_the_group images_are_filtered_and_paged
                 an_unknown_image_is_refused manifests_tell_image_index_and_other a_commit_marks_for_judgement
                 large_inventories_are_replaced a_whole_reading_drops_the_facts_of_old_versions
+                the_longest_known_beginning_is_the_base an_import_is_found_like_an_image
             }
             matches {
                 new_packages_are_to_be_matched matches_that_differ_mark_repositories touched_names_become_stale

@@ -1,0 +1,6 @@
+//! Package files: `app/Package.resolved`, `app/Podfile.lock`.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| fuzz::package_file(&["app/Package.resolved", "app/Podfile.lock"], data));

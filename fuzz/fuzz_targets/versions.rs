@@ -1,0 +1,6 @@
+//! Two versions, in every scheme.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| fuzz::versions(data));
