@@ -158,3 +158,91 @@ impl AllowList {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::secrets::SecretDetector;
+    use model::LayerPath;
+    use model::extraction::{RuleDocument, RuleKind};
+    use model::observation::ObservationKind;
+
+    fn detector(text: &str) -> (SecretDetector, Vec<String>) {
+        let document = RuleDocument { kind: RuleKind::Secrets, name: "g.toml".to_owned(), text: text.to_owned() };
+        let (detector, problems) = SecretDetector::with_rules([1; 32], &[document]).unwrap();
+        (detector, problems.iter().map(ToString::to_string).collect())
+    }
+
+    /// Rule and reason of dismissal of everything that is found.
+    fn found(detector: &SecretDetector, path: &str, text: &str) -> Vec<(String, Option<String>)> {
+        let mut out = Vec::new();
+        assert_eq!(detector.scan_file(&LayerPath::from(path), text.as_bytes(), &mut out), None);
+        let brief = |kind| match kind {
+            ObservationKind::Secret(fact) => (fact.rule, fact.dismissed),
+            other => panic!("{other:?}"),
+        };
+        out.into_iter().map(|observation| brief(observation.kind)).collect()
+    }
+
+    const CONFIGURATION: &str = r#"
+title = "shop"
+[extend]
+useDefault = true
+disabledRules = ["npm-token"]
+[[rules]]
+id = "shop-key"
+description = "Key of the shop"
+regex = '''(?i)shop[_-]?key\s*[=:]\s*(k-([a-z0-9]{12}))'''
+secretGroup = 2
+entropy = 2
+keywords = ["SHOP"]
+  [[rules.allowlists]]
+  description = "the key of the tests"
+  regexes = ["^test"]
+  stopwords = ["sample"]
+[[rules]]
+id = "shop-file"
+path = '''\.shopkey$'''
+[allowlist]
+paths = ['''^srv/vendor/''']
+"#;
+
+    #[test]
+    fn rules_and_allow_lists_of_gitleaks_work() {
+        let (detector, problems) = detector(CONFIGURATION);
+        assert!(problems.is_empty(), "{problems:?}");
+        let check = |path: &str, text: &str, expect: &[(&str, Option<&str>)]| {
+            let found = found(&detector, path, text);
+            let brief: Vec<(&str, Option<&str>)> =
+                found.iter().map(|(id, why)| (id.as_str(), why.as_deref())).collect();
+            assert_eq!(brief, expect, "{path}: {text}");
+        };
+        check("srv/a.txt", "Shop_Key = k-a1b2c3d4e5f6\n", &[("shop-key", None)]);
+        check(
+            "srv/a.txt",
+            "shop_key = k-aaaaaaaaaaab\n",
+            &[("shop-key", Some("a placeholder: it holds 8 equal characters in a row"))],
+        );
+        check("srv/a.txt", "shop_key = k-test1b2c3d4e\n", &[("shop-key", Some("allowed: the key of the tests"))]);
+        check("srv/a.txt", "shop_key = k-a1sample2b3c\n", &[("shop-key", Some("allowed: the key of the tests"))]);
+        check("srv/vendor/a.txt", "shop_key = k-a1b2c3d4e5f6\n", &[("shop-key", Some("allowed: an allow list"))]);
+        check("srv/a.txt", "no word of it = k-a1b2c3d4e5f6\n", &[]);
+        check("srv/my.shopkey", "anything at all\n", &[("shop-file", None)]);
+        let npm = ["np", "m_qkJaB6MffYVzZXWqmcoF49yrUxP3wf", "0LsakP"].concat();
+        check("srv/a.txt", &npm, &[]);
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_named() {
+        let (_, problems) = detector(
+            "[[rules]]\nid = \"a\"\nregex = \"(\"\n[[rules]]\nid = \"b\"\n[[rules]]\nid = \"c\"\nregex = \"x\"\nsecretGroup = 4\n[extend]\npath = \"other.toml\"\n",
+        );
+        for part in [
+            "rule a: line 3, column 9",
+            "rule b: has neither",
+            "rule c: line 8, column 9: the pattern has no group 4",
+            "not followed",
+        ] {
+            assert!(problems.iter().any(|problem| problem.contains(part)), "{part}: {problems:#?}");
+        }
+    }
+}

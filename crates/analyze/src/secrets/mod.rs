@@ -142,13 +142,15 @@ impl SecretDetector {
                 });
             }
         }
-        findings.cut.then(|| Gap {
+        findings.cut.map(|rule| Gap {
             scope: path.to_string(),
             detector: Some(Detector::Secrets),
             reason: GapReason::TooMany,
             detail: format!(
                 "{path} holds more than {FINDINGS_PER_RULE_MAX} possible secrets of one rule, more than \
-                 {FINDINGS_PER_FILE_MAX} together, or too many words that speak of secrets; the rest is not listed"
+                 {FINDINGS_PER_FILE_MAX} together, or too many words that speak of secrets; the rest is not listed. \
+                 The first rule that stopped is {}",
+                self.rules()[rule].id()
             ),
         })
     }

@@ -424,7 +424,8 @@ impl Rule {
         &self.form.sources
     }
 
-    pub(super) fn keywords(&self) -> &[String] {
+    /// Texts of which one stands in every match.
+    pub fn keywords(&self) -> &[String] {
         &self.form.keywords
     }
 
@@ -482,12 +483,15 @@ impl Rule {
         })
     }
 
-    /// Tries the rule at one hit of one of its keywords.
+    /// May a match begin where this hit of a keyword says? Costs next to nothing, whatever the text.
+    pub(super) fn may_begin(&self, text: &[u8], hit: usize) -> bool {
+        let start = hit.checked_sub(self.form.offset);
+        start.is_some_and(|start| !self.form.boundary || begins_word(text, start))
+    }
+
+    /// Tries the rule at one hit of one of its keywords at which a match [may begin](Self::may_begin).
     pub(super) fn find(&self, text: &[u8], hit: usize) -> Option<Match> {
         let start = hit.checked_sub(self.form.offset)?;
-        if self.form.boundary && !begins_word(text, start) {
-            return None;
-        }
         let end = text.len().min(hit.saturating_add(self.form.after));
         let (base, haystack, from) = match self.form.before {
             0 => (start, &text[start..end], 0),

@@ -73,8 +73,8 @@ pub(super) struct Found {
 pub(super) struct Findings {
     /// The findings.
     pub all: Vec<Found>,
-    /// Were there more than the limits allow?
-    pub cut: bool,
+    /// The first rule that has more than the limits allow, if one has.
+    pub cut: Option<usize>,
 }
 
 impl Scanner {
@@ -105,10 +105,9 @@ impl Scanner {
                 over_whole.insert(index);
                 return;
             }
-            if !pile.may_try(index, ATTEMPTS_MIN + windows_bytes_max / rule.window_bytes()) {
-                return;
-            }
-            if rule.reads_file(subject.around.path())
+            let may = rule.may_begin(subject.text, hit) && rule.reads_file(subject.around.path());
+            if may
+                && pile.may_try(index, ATTEMPTS_MIN + windows_bytes_max / rule.window_bytes())
                 && let Some(found) = rule.find(subject.text, hit)
             {
                 self.take(subject, index, &found, &mut pile);
@@ -188,7 +187,8 @@ struct Pile {
     all: Vec<Found>,
     tallies: BTreeMap<usize, Tally>,
     dismissed: usize,
-    cut: bool,
+    /// The first rule that was stopped.
+    cut: Option<usize>,
 }
 
 impl Pile {
@@ -196,8 +196,11 @@ impl Pile {
     fn may_try(&mut self, rule: usize, attempts_max: usize) -> bool {
         let tally = self.tallies.entry(rule).or_default();
         tally.attempts += 1;
-        self.cut |= tally.attempts > attempts_max;
-        tally.attempts <= attempts_max
+        let may = tally.attempts <= attempts_max;
+        if !may {
+            self.cut = self.cut.or(Some(rule));
+        }
+        may
     }
 
     fn push(&mut self, found: Found) {
@@ -217,7 +220,7 @@ impl Pile {
             tally.findings += 1;
             self.all.push(found);
         } else {
-            self.cut = true;
+            self.cut = self.cut.or(Some(found.rule));
         }
     }
 }
