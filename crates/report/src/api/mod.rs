@@ -16,8 +16,9 @@ pub use crate::scan::{
     ReportFinding as FindingBody, ReportGap as GapBody, ReportLayer as LayerBody, ReportPackage as PackageBody,
 };
 pub use image::{
-    BaseImageBody, CausingFinding, ComplianceBody, ComplianceScoreBody, ComplianceScoresBody, ImageBody, ImageCountsBody,
-    ImageGapBody, IndexBody, IndexMember, NewerBaseBody, ReferenceBody, SbomBody, ScannerBody, SeverityCounts,
+    BaseImageBody, CausingFinding, ComplianceBody, ComplianceScoreBody, ComplianceScoresBody, ImageBody,
+    ImageCountsBody, ImageGapBody, IndexBody, IndexMember, NewerBaseBody, ReferenceBody, SbomBody, ScannerBody,
+    SeverityCounts,
 };
 pub use intent::{
     ConditionsBody, ExceptionBody, ExceptionRequest, PolicyBody, PolicyScopeBody, PolicySetBody, TrustedImagesBody,
