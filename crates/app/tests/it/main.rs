@@ -4,7 +4,9 @@
 
 mod agents;
 mod crash;
+mod debian_images;
 mod demo;
+mod feeds;
 mod program;
 mod registry;
 mod scan;
