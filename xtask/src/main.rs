@@ -27,6 +27,8 @@ usage: cargo xtask COMMAND
   bench scan [--write] [--rounds N] [--no-build]
                         measure `pratique scan` against the floor; --write puts the table into docs/measurements.md,
                         --no-build takes the release programs as they are
+  bench match [--write] [--no-build]
+                        compile 300,000 advisories, open them, match 2,000 and 1,000,000 packages
   bench image           make that benchmark's image ahead of time
   quality               judge the labelled rows of fixtures/quality: precision, recall, share of undecided answers
   docs                  build the documentation of every crate, warnings are errors";
@@ -50,6 +52,7 @@ fn run(arguments: &[&str]) -> Result<()> {
         ["tidy"] => tidy::run(),
         ["bless"] => bless(),
         ["bench", "scan", rest @ ..] => bench::scan(rest),
+        ["bench", "match", rest @ ..] => bench::matching(rest),
         ["bench", "image"] => bench::image().map(drop),
         ["quality"] => quality(),
         ["docs"] => docs(),

@@ -3,6 +3,7 @@
 //! Invariant: what is compared runs in one go, in turns, on the same image from the same registry on this machine.
 
 mod image;
+mod matching;
 mod measure;
 mod registry;
 mod table;
@@ -16,6 +17,7 @@ use serde_json::Value;
 
 use crate::machine;
 use crate::process::{Run, root};
+pub(crate) use matching::run as matching;
 use measure::Measured;
 use registry::Registry;
 
@@ -81,7 +83,7 @@ pub(crate) fn scan(arguments: &[&str]) -> Result<()> {
     let text = table::render(&image::describe(&layout)?, &names, &measured)?;
     println!("\n{text}");
     if write {
-        table::write(&root().join("docs/measurements.md"), &text)?;
+        table::write(&root().join("docs/measurements.md"), "scan", &text)?;
     }
     Ok(())
 }
@@ -108,11 +110,16 @@ fn contenders(registry: &Registry, folder: &Path) -> Result<Vec<Contender>> {
     ])
 }
 
+/// Where the feeds of the test data are, if there are any.
+fn feeds() -> PathBuf {
+    let data = std::env::var_os("PRATIQUE_TEST_DATA").map_or_else(|| root().join("../shared/data"), PathBuf::from);
+    data.join("feeds")
+}
+
 /// The folder of intelligence that scans match against; empty where there are no feeds to import.
 fn intelligence(pratique: &Path, folder: &Path) -> Result<String> {
     let intel = folder.join("intel").display().to_string();
-    let data = std::env::var_os("PRATIQUE_TEST_DATA").map_or_else(|| root().join("../shared/data"), PathBuf::from);
-    let feeds = data.join("feeds");
+    let feeds = feeds();
     if feeds.is_dir() {
         let feeds = feeds.display().to_string();
         Run::new(&pratique.display().to_string(), &["feeds", "import", "--from", &feeds, "--intel", &intel]).wait()?;

@@ -8,8 +8,13 @@ use anyhow::{Context, Result, bail};
 
 use super::measure::Measured;
 
-const BEGIN: &str = "<!-- bench scan: written by `cargo xtask bench scan --write` -->";
-const END: &str = "<!-- end of bench scan -->";
+/// What stands before and after the figures of one benchmark in a document.
+fn markers(bench: &str) -> (String, String) {
+    (
+        format!("<!-- bench {bench}: written by `cargo xtask bench {bench} --write` -->"),
+        format!("<!-- end of bench {bench} -->"),
+    )
+}
 
 /// Medians, spread and the ratio to the first row.
 pub(super) fn render(image: &str, names: &[&str], measured: &[Vec<Measured>]) -> Result<String> {
@@ -71,7 +76,7 @@ impl Figures {
 }
 
 /// `4 cores of Intel(R) …`.
-fn machine() -> String {
+pub(super) fn machine() -> String {
     let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpuinfo.lines().find(|line| line.starts_with("model name")).and_then(|line| line.split_once(": "));
@@ -79,19 +84,20 @@ fn machine() -> String {
 }
 
 /// Puts the text between the markers of the document; adds them, or the document, where they are missing.
-pub(super) fn write(path: &Path, text: &str) -> Result<()> {
+pub(super) fn write(path: &Path, bench: &str, text: &str) -> Result<()> {
     let document = fs::read_to_string(path).unwrap_or_else(|_| "# Measurements\n".to_owned());
-    fs::write(path, placed(&document, text)?).with_context(|| format!("cannot write {}", path.display()))?;
+    fs::write(path, placed(&document, bench, text)?).with_context(|| format!("cannot write {}", path.display()))?;
     println!("written to {}", path.display());
     Ok(())
 }
 
-fn placed(document: &str, text: &str) -> Result<String> {
-    let body = format!("{BEGIN}\n{text}{END}");
-    let Some((before, rest)) = document.split_once(BEGIN) else {
+fn placed(document: &str, bench: &str, text: &str) -> Result<String> {
+    let (begin, end) = markers(bench);
+    let body = format!("{begin}\n{text}{end}");
+    let Some((before, rest)) = document.split_once(&begin) else {
         return Ok(format!("{}\n\n{body}\n", document.trim_end()));
     };
-    let (_, after) = rest.split_once(END).context("the document has no end marker")?;
+    let (_, after) = rest.split_once(&end).context("the document has no end marker")?;
     Ok(format!("{before}{body}{after}"))
 }
 
@@ -114,9 +120,10 @@ mod tests {
 
     #[test]
     fn the_table_replaces_the_one_before() {
-        let first = placed("# Measurements\n", "one\n").expect("a document");
-        assert_eq!(first, format!("# Measurements\n\n{BEGIN}\none\n{END}\n"));
-        let second = placed(&format!("{first}\nMore.\n"), "two\n").expect("a document");
-        assert_eq!(second, format!("# Measurements\n\n{BEGIN}\ntwo\n{END}\n\nMore.\n"));
+        let first = placed("# Measurements\n", "scan", "one\n").expect("a document");
+        let (begin, end) = markers("scan");
+        assert_eq!(first, format!("# Measurements\n\n{begin}\none\n{end}\n"));
+        let second = placed(&format!("{first}\nMore.\n"), "scan", "two\n").expect("a document");
+        assert_eq!(second, format!("# Measurements\n\n{begin}\ntwo\n{end}\n\nMore.\n"));
     }
 }
