@@ -12,6 +12,13 @@ use std::io::{self, BufRead, Read};
 type Gzip<R> = flate2::bufread::MultiGzDecoder<R>;
 #[expect(clippy::disallowed_types, reason = "this is the one place that makes them, below a cap")]
 type Zstd<R> = zstd::stream::read::Decoder<'static, R>;
+#[expect(clippy::disallowed_types, reason = "this is the one place that makes them, below a cap")]
+type Xz<R> = liblzma::bufread::XzDecoder<R>;
+#[expect(clippy::disallowed_types, reason = "this is the one place that makes them, below a cap")]
+type Bzip2<R> = bzip2::bufread::MultiBzDecoder<R>;
+
+/// The most memory that an xz stream may ask for, in bytes: twice what the largest preset needs (xz(1), `-9`).
+const XZ_MEMORY_BYTES_MAX: u64 = 128 << 20;
 
 /// How bytes are packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +29,10 @@ pub enum Packing {
     Gzip,
     /// Zstandard (RFC 8878), of one or several frames, skippable ones among them.
     Zstd,
+    /// xz, of one or several streams. Documents only: no media type of a layer promises it.
+    Xz,
+    /// bzip2, of one or several streams. Documents only.
+    Bzip2,
 }
 
 impl Packing {
@@ -33,8 +44,8 @@ impl Packing {
         match head {
             [0x1f, 0x8b, ..] => Ok(Self::Gzip),
             [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Ok(Self::Zstd),
-            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Err("xz"),
-            [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, 0x59, 0x26, ..] => Err("bzip2"),
+            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Ok(Self::Xz),
+            [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, 0x59, 0x26, ..] => Ok(Self::Bzip2),
             [0x04, 0x22, 0x4d, 0x18, ..] => Err("lz4"),
             _ => Ok(Self::Plain),
         }
@@ -55,7 +66,14 @@ impl Packing {
             Self::Plain => "plain",
             Self::Gzip => "gzip",
             Self::Zstd => "zstd",
+            Self::Xz => "xz",
+            Self::Bzip2 => "bzip2",
         }
+    }
+
+    /// Only documents come packed like this.
+    const fn is_for_documents(self) -> bool {
+        matches!(self, Self::Xz | Self::Bzip2)
     }
 }
 
@@ -70,6 +88,8 @@ pub struct Caps {
     pub ratio_from_bytes: u64,
     /// Binary logarithm of the largest Zstandard window.
     pub zstd_window_log_max: u32,
+    /// Documents may be packed with xz and bzip2 as well, layers may not.
+    pub documents: bool,
 }
 
 impl Caps {
@@ -80,6 +100,7 @@ impl Caps {
             ratio_max: limits.ratio_max,
             ratio_from_bytes: limits.ratio_from_bytes,
             zstd_window_log_max: limits.zstd_window_log_max,
+            documents: false,
         }
     }
 
@@ -90,6 +111,7 @@ impl Caps {
             ratio_max: limits.ratio_max,
             ratio_from_bytes: limits.ratio_from_bytes,
             zstd_window_log_max: limits.zstd_window_log_max,
+            documents: true,
         }
     }
 }
@@ -131,6 +153,8 @@ enum Decoder<R: Read> {
     Plain(Source<R>),
     Gzip(Box<Gzip<Source<R>>>),
     Zstd(Box<Zstd<Source<R>>>),
+    Xz(Box<Xz<Source<R>>>),
+    Bzip2(Box<Bzip2<Source<R>>>),
 }
 
 impl<R: Read> std::fmt::Debug for Decompressor<R> {
@@ -154,6 +178,10 @@ impl<R: Read> Decompressor<R> {
             Err(error) => return Err((Stop::Input(error), source.inner)),
         };
         let packing = match packing {
+            Ok(packing) if packing.is_for_documents() && !caps.documents => Err(packing.as_str()),
+            packing => packing,
+        };
+        let packing = match packing {
             Ok(packing) => packing,
             Err(name) => {
                 let text = format!("compressed with {name}, which is not supported");
@@ -167,6 +195,13 @@ impl<R: Read> Decompressor<R> {
                 Ok(decoder) => Decoder::Zstd(Box::new(decoder)),
                 Err((error, input)) => return Err((Stop::Unsupported(format!("zstd: {error}")), input)),
             },
+            Packing::Xz => {
+                match liblzma::stream::Stream::new_stream_decoder(XZ_MEMORY_BYTES_MAX, liblzma::stream::CONCATENATED) {
+                    Ok(stream) => Decoder::Xz(Box::new(Xz::new_stream(source, stream))),
+                    Err(error) => return Err((Stop::Unsupported(format!("xz: {error}")), source.inner)),
+                }
+            }
+            Packing::Bzip2 => Decoder::Bzip2(Box::new(Bzip2::new(source))),
         };
         Ok(Self { decoder, packing, caps, bytes_out: 0, pending: None })
     }
@@ -216,6 +251,8 @@ impl<R: Read> Decompressor<R> {
                 Decoder::Plain(source) => source.read(buffer),
                 Decoder::Gzip(decoder) => decoder.read(buffer),
                 Decoder::Zstd(decoder) => decoder.read(buffer),
+                Decoder::Xz(decoder) => decoder.read(buffer),
+                Decoder::Bzip2(decoder) => decoder.read(buffer),
             };
             match result {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -265,6 +302,8 @@ impl<R: Read> Decompressor<R> {
             Decoder::Plain(source) => source,
             Decoder::Gzip(decoder) => decoder.get_ref(),
             Decoder::Zstd(decoder) => decoder.get_ref(),
+            Decoder::Xz(decoder) => decoder.get_ref(),
+            Decoder::Bzip2(decoder) => decoder.get_ref(),
         }
     }
 
@@ -273,6 +312,8 @@ impl<R: Read> Decompressor<R> {
             Decoder::Plain(source) => source,
             Decoder::Gzip(decoder) => decoder.get_mut(),
             Decoder::Zstd(decoder) => decoder.get_mut(),
+            Decoder::Xz(decoder) => decoder.get_mut(),
+            Decoder::Bzip2(decoder) => decoder.get_mut(),
         }
     }
 

@@ -2,6 +2,7 @@
 
 #![expect(unreachable_pub, reason = "helpers of one test binary are shared between its modules")]
 
+mod feeds;
 mod hostile;
 mod office;
 mod time;
