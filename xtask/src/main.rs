@@ -28,6 +28,8 @@ usage: cargo xtask COMMAND
   bench scan [--image app|tools|huge] [--syft] [--write] [--rounds N] [--no-build]
                         measure `pratique scan` against the floor; --write puts the table into docs/measurements.md,
                         --no-build takes the release programs as they are
+  bench match [--write] [--no-build]
+                        compile 300,000 advisories, open them, match 2,000 and 1,000,000 packages
   bench image [app|tools|huge]
                         make that benchmark's image ahead of time
   bench detect [--write] [LAYER…]
@@ -55,6 +57,7 @@ fn run(arguments: &[&str]) -> Result<()> {
         ["tidy"] => tidy(),
         ["bless"] => bless(),
         ["bench", "scan", rest @ ..] => bench::scan(rest),
+        ["bench", "match", rest @ ..] => bench::matching(rest),
         ["bench", "detect", rest @ ..] => bench::detect(rest),
         ["bench", "image", rest @ ..] => bench::image(rest),
         ["quality"] => quality(),

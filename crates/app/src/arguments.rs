@@ -225,9 +225,18 @@ pub(crate) enum FeedsAction {
     },
     /// Download the public feeds and import them.
     Sync {
-        /// Only these feeds; default: those that are always of use.
-        #[arg(value_name = "FEED")]
+        /// Only these sources, by name; a final `*` fits any end. Default: all but the largest.
+        #[arg(value_name = "SOURCE")]
         feeds: Vec<String>,
+        /// A file of sources (TOML), in place of `sources.toml` in the intelligence folder.
+        #[arg(long, value_name = "FILE", env = "PRATIQUE_FEED_SOURCES")]
+        sources: Option<PathBuf>,
+        /// Where a source is served: `https://`, `http://` or `file:` with a file or folder. May be repeated.
+        #[arg(long = "url", value_name = "SOURCE=URL", value_parser = named_url)]
+        urls: Vec<(String, String)>,
+        /// Only list the sources and their addresses.
+        #[arg(long)]
+        list: bool,
         #[command(flatten)]
         intel: IntelArgument,
     },
@@ -323,6 +332,12 @@ pub(crate) struct TrustArguments {
     /// Take what is not signed too.
     #[arg(long, group = "why")]
     pub(crate) allow_unsigned: bool,
+}
+
+/// `NAME=URL`.
+fn named_url(text: &str) -> Result<(String, String), String> {
+    let (name, url) = text.split_once('=').ok_or("expected SOURCE=URL")?;
+    Ok((name.to_owned(), url.to_owned()))
 }
 
 #[derive(Debug, Args)]

@@ -5,15 +5,20 @@
 //! Invariant: an import replaces exactly the feeds that the source holds; a document that is broken as a whole
 //! leaves its feed as it was, with the reason beside it.
 
+mod sources;
+mod sync;
+
+pub use sources::{FeedSource, SOURCES_FILE, SourceForm, SourceOptions, sources};
+pub use sync::{DOWNLOAD_BYTES_MAX, download, sync_one};
+
 use crate::intelligence::note_changes;
 use crate::{Error, ErrorKind, Result};
-use analyze::archive;
+use analyze::archive::{self, Walked};
 use intel::{CompiledFeed, Compiler, FeedMeta, Intake};
 use model::Timestamp;
-use remote::download::{DownloadOptions, Downloaded, Downloader, Validators};
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{Cursor, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use store::intel_folder::IntelFolder;
 
@@ -106,165 +111,86 @@ fn fits(id: &str, pattern: &str) -> bool {
     }
 }
 
-/// A public address of one or more feeds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FeedSource {
-    /// The feed's id, or the name of several.
-    pub name: String,
-    /// Where it is served.
-    pub url: String,
-}
-
-/// Releases of Alpine whose secdb is synchronised.
-const ALPINE_RELEASES: [&str; 8] = ["v3.16", "v3.17", "v3.18", "v3.19", "v3.20", "v3.21", "v3.22", "v3.23"];
-
-/// Ecosystems that osv.dev serves as one archive each, with the feed ids that they make.
-const OSV_ECOSYSTEMS: [(&str, &str); 10] = [
-    ("osv-npm", "npm"),
-    ("osv-pypi", "PyPI"),
-    ("osv-go", "Go"),
-    ("osv-maven", "Maven"),
-    ("osv-rubygems", "RubyGems"),
-    ("osv-packagist", "Packagist"),
-    ("osv-nuget", "NuGet"),
-    ("osv-almalinux", "AlmaLinux"),
-    ("osv-rocky-linux", "Rocky%20Linux"),
-    ("osv-ubuntu", "Ubuntu"),
-];
-
-/// Where the feeds that are always of use are served; with `wanted`, only those whose name fits (a final `*` fits any end).
-///
-/// # Errors
-/// `Usage` when a wanted name fits none.
-pub fn sources(wanted: &[String]) -> Result<Vec<FeedSource>> {
-    let source = |name: String, url: String| FeedSource { name, url };
-    let mut all = vec![
-        source(
-            "cisa-kev".into(),
-            "https://www.cisa.gov/sites/default/files/feeds/known_exploited_vulnerabilities.json".into(),
-        ),
-        source("debian-tracker".into(), "https://security-tracker.debian.org/tracker/data/json".into()),
-    ];
-    for release in ALPINE_RELEASES {
-        for repository in ["main", "community"] {
-            let url = format!("https://secdb.alpinelinux.org/{release}/{repository}.json");
-            all.push(source(format!("alpine-secdb-{release}-{repository}"), url));
-        }
-    }
-    for (name, ecosystem) in OSV_ECOSYSTEMS {
-        all.push(source(
-            name.to_owned(),
-            format!("https://osv-vulnerabilities.storage.googleapis.com/{ecosystem}/all.zip"),
-        ));
-    }
-    if let Some(unknown) = wanted.iter().find(|pattern| !all.iter().any(|s| fits(&s.name, pattern))) {
-        let names: Vec<&str> = all.iter().map(|s| s.name.as_str()).collect();
-        return Err(Error::new(
-            ErrorKind::Usage,
-            format!("no feed is called {unknown:?}; there are: {}", names.join(", ")),
-        ));
-    }
-    all.retain(|s| wanted.is_empty() || wanted.iter().any(|pattern| fits(&s.name, pattern)));
-    Ok(all)
-}
-
-/// Downloads a document into a folder.
-///
-/// # Errors
-/// When it cannot be fetched.
-pub async fn download(url: &str, into: &Path) -> Result<PathBuf> {
-    let file = into.join(url.rsplit('/').find(|part| !part.is_empty()).unwrap_or("document"));
-    downloader(url)?.fetch(url, &file, None, DOCUMENT_BYTES_MAX).await.map_err(crate::error::from_remote)?;
-    Ok(file)
-}
-
-/// Plain HTTP is taken when the address says so: the user wrote it.
-fn downloader(url: &str) -> Result<Downloader> {
-    let options = DownloadOptions { plain_http: url.starts_with("http://"), ..DownloadOptions::default() };
-    Downloader::new(&options).map_err(crate::error::from_remote)
-}
-
-/// Refreshes one feed from its address; `None` when it has not changed since the last time.
-///
-/// # Errors
-/// When it cannot be fetched; the old data stays.
-pub async fn sync_one(folder: &IntelFolder, source: &FeedSource, now: Timestamp) -> Result<Option<Imported>> {
-    let state =
-        folder.path().join("sync").join(format!("{}.json", crate::intelligence::sha256_hex(source.url.as_bytes())));
-    let known: Option<Validators> = std::fs::read(&state).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
-    let temporary = tempfile::tempdir_in(folder.path()).map_err(|e| unreadable(folder.path(), e))?;
-    let file = temporary.path().join(source.url.rsplit('/').next().unwrap_or("document"));
-    let fetched = downloader(&source.url)?.fetch(&source.url, &file, known.as_ref(), DOCUMENT_BYTES_MAX).await;
-    let validators = match fetched.map_err(crate::error::from_remote)? {
-        Downloaded::NotModified => return Ok(None),
-        Downloaded::File { validators, .. } => validators,
-    };
-    let imported = import(folder, &file, now)?;
-    if let Some(broken) = imported.failed.first().filter(|_| imported.feeds.is_empty()) {
-        return Err(Error::new(ErrorKind::Malformed, broken.reason.clone()));
-    }
-    if imported.feeds.is_empty() {
-        return Err(Error::new(ErrorKind::Malformed, format!("{} serves nothing that is recognised", source.url)));
-    }
-    let text = serde_json::to_vec(&validators)
-        .map_err(|e| Error::because(ErrorKind::Internal, "validators cannot be written", e))?;
-    let parent = state.parent().expect("joined with a file name");
-    std::fs::create_dir_all(parent).and_then(|()| std::fs::write(&state, text)).map_err(|e| unreadable(&state, e))?;
-    Ok(Some(imported))
-}
-
 struct Import {
     compiler: Compiler,
     out: Imported,
 }
 
+/// Where a tar archive's magic stands, and what it is (POSIX.1-2017, pax, "ustar Interchange Format").
+const TAR_MAGIC: (usize, &[u8]) = (257, b"ustar");
+/// Enough of a document to tell an archive.
+const HEAD_BYTES: usize = 512;
+
 impl Import {
     fn file(&mut self, path: &Path, hint: &str) -> Result<()> {
-        let mut file = File::open(path).map_err(|e| unreadable(path, e))?;
-        let mut magic = [0; 4];
-        let read = file.read(&mut magic).map_err(|e| unreadable(path, e))?;
-        file.seek(SeekFrom::Start(0)).map_err(|e| unreadable(path, e))?;
-        match &magic[..read] {
-            b"PK\x03\x04" => self.zip(file, hint),
-            _ => {
-                let bytes = unpack(file).map_err(|e| unreadable(path, e));
-                match bytes {
-                    Ok(bytes) => self.document(hint, &bytes),
-                    Err(error) => self.broken(hint, &error),
-                }
-                Ok(())
-            }
-        }
+        let open = || File::open(path).map_err(|e| unreadable(path, e));
+        self.input(open()?, open()?, hint);
+        Ok(())
     }
 
     fn bytes(&mut self, bytes: &[u8], hint: &str) -> Result<()> {
-        if bytes.starts_with(b"PK\x03\x04") {
-            return self.zip(std::io::Cursor::new(bytes), hint);
+        self.input(Cursor::new(bytes), Cursor::new(bytes), hint);
+        Ok(())
+    }
+
+    /// One source file: a zip archive, a tar archive in any packing, or a document in any packing. `again` is the same
+    /// bytes from their beginning.
+    fn input<R: Read + Seek>(&mut self, mut input: R, again: R, hint: &str) {
+        self.compiler.take_touched();
+        let mut magic = [0; 4];
+        let head = input.by_ref().take(4).read(&mut magic);
+        match head.and_then(|n| input.seek(SeekFrom::Start(0)).map(|_| n)) {
+            Ok(4) if archive::is_zip(&magic) => {
+                let limits = analyze::Limits::default();
+                let walked = archive::zip_members(input, &limits, |name, content| self.member(hint, name, content));
+                return self.walked(walked, hint);
+            }
+            Ok(_) => {}
+            Err(error) => return self.broken(hint, &Error::because(ErrorKind::Malformed, "cannot be read", error)),
         }
-        match unpack(bytes) {
-            Ok(bytes) => self.document(hint, &bytes),
-            Err(error) => self.broken(hint, &Error::because(ErrorKind::Malformed, "cannot be decompressed", error)),
+        match document_of(input) {
+            Ok(Unpacked::Document(bytes)) => self.document(hint, &bytes),
+            Ok(Unpacked::Tar) => {
+                let limits = analyze::Limits::default();
+                let walked = archive::tar_members(again, &limits, |name, content| self.member(hint, name, content));
+                self.walked(walked, hint);
+            }
+            Err(error) => self.broken(hint, &Error::because(ErrorKind::Malformed, "cannot be unpacked", error)),
+        }
+    }
+
+    fn member(&mut self, hint: &str, name: &str, content: &mut dyn Read) -> std::result::Result<(), analyze::Error> {
+        let mut bytes = Vec::new();
+        let torn = |e| analyze::Error::because(analyze::ErrorKind::Malformed, "a member cannot be read", e);
+        content.read_to_end(&mut bytes).map_err(torn)?;
+        // Archives of repositories have a readme, signatures, checksums and lists beside the records.
+        if !is_beside(name) {
+            self.document(&format!("{hint}/{name}"), &bytes);
         }
         Ok(())
     }
 
-    fn zip<R: Read + Seek>(&mut self, file: R, hint: &str) -> Result<()> {
-        let walked = archive::zip_members(file, &analyze::Limits::default(), |name, content| {
-            let mut bytes = Vec::new();
-            let torn = |e| analyze::Error::because(analyze::ErrorKind::Malformed, "a member cannot be read", e);
-            content.read_to_end(&mut bytes).map_err(torn)?;
-            self.document(&format!("{hint}/{name}"), &bytes);
-            Ok(())
-        });
+    /// Of an archive that ends early, or is above a limit, only a part was seen: what it was about is not replaced.
+    fn walked(&mut self, walked: std::result::Result<Walked, analyze::Error>, hint: &str) {
+        let touched = self.compiler.take_touched();
         match walked {
             Ok(walked) => {
                 for (name, why) in walked.broken {
                     self.broken(&format!("{hint}/{name}"), &Error::new(ErrorKind::Malformed, why));
                 }
             }
-            Err(error) => self.broken(hint, &crate::error::from_analyze(error)),
+            Err(error) => {
+                let error = crate::error::from_analyze(error);
+                for feed in &touched {
+                    self.compiler.abandon(feed);
+                    let failed = FailedDocument { path: hint.to_owned(), feed: feed.clone(), reason: error.full() };
+                    self.out.failed.push(failed);
+                }
+                if touched.is_empty() {
+                    self.broken(hint, &error);
+                }
+            }
         }
-        Ok(())
     }
 
     fn document(&mut self, hint: &str, bytes: &[u8]) {
@@ -318,11 +244,11 @@ fn mark_failed(
             continue;
         }
         let Ok(mut meta) = serde_json::from_str::<FeedMeta>(&feed.meta_json) else { continue };
-        meta.error = Some(format!("{}: {}", document.path, document.reason));
-        let text = serde_json::to_string(&meta)
-            .map_err(|e| Error::because(ErrorKind::Internal, "the description of a feed cannot be written", e))?;
-        let bytes: &[u8] = (*feed.bytes).as_ref();
-        replaced.insert(feed.id.clone(), (text, bytes.to_vec()));
+        let named = document.reason.starts_with(&document.path);
+        let reason = if named { document.reason.clone() } else { format!("{}: {}", document.path, document.reason) };
+        meta.error = Some(reason);
+        let (id, text, bytes) = row(&meta, (*feed.bytes).as_ref())?;
+        replaced.insert(id, (text, bytes));
     }
     Ok(())
 }
@@ -356,11 +282,47 @@ fn files(source: &Path) -> Result<Vec<PathBuf>> {
     Ok(out)
 }
 
-/// Reads a document that may be packed with gzip or zstd.
-fn unpack<R: Read>(input: R) -> std::io::Result<Vec<u8>> {
+/// What a file holds that is no zip archive.
+enum Unpacked {
+    Document(Vec<u8>),
+    /// A tar archive, which is walked rather than read whole.
+    Tar,
+}
+
+/// Reads a document that may be packed with gzip, zstd, xz or bzip2.
+fn document_of<R: Read>(input: R) -> std::io::Result<Unpacked> {
+    let mut stream = crate::source::unpacked(input, DOCUMENT_BYTES_MAX)?;
     let mut out = Vec::new();
-    crate::source::unpacked(input, DOCUMENT_BYTES_MAX)?.read_to_end(&mut out)?;
+    stream.by_ref().take(HEAD_BYTES as u64).read_to_end(&mut out)?;
+    let (at, magic) = TAR_MAGIC;
+    if out.get(at..at + magic.len()) == Some(magic) {
+        return Ok(Unpacked::Tar);
+    }
+    stream.read_to_end(&mut out)?;
+    Ok(Unpacked::Document(out))
+}
+
+/// The content of a small file that may be packed.
+fn unpacked_file(path: &Path, bytes_max: u64) -> Result<Vec<u8>> {
+    let file = File::open(path).map_err(|e| unreadable(path, e))?;
+    let mut out = Vec::new();
+    let unpacked = crate::source::unpacked(file, bytes_max).and_then(|mut stream| stream.read_to_end(&mut out));
+    unpacked.map_err(|e| unreadable(path, e))?;
     Ok(out)
+}
+
+/// Signatures, checksums and other files that lie beside records and are none.
+fn is_beside(name: &str) -> bool {
+    let name = name.rsplit('/').next().unwrap_or(name);
+    let ends = [".asc", ".sig", ".sha256", ".sha512", ".md", ".html", ".gitignore"];
+    ends.iter().any(|end| name.ends_with(end)) || matches!(name, "LICENSE" | "index.txt" | "changes.csv")
+}
+
+/// A row for [`IntelFolder::install`].
+fn row(meta: &FeedMeta, segment: &[u8]) -> Result<(String, String, Vec<u8>)> {
+    let text = serde_json::to_string(meta)
+        .map_err(|e| Error::because(ErrorKind::Internal, "the description of a feed cannot be written", e))?;
+    Ok((meta.id.clone(), text, segment.to_vec()))
 }
 
 fn file_name(path: &Path) -> String {

@@ -26,6 +26,10 @@ const BROKEN_NAMED_MAX: usize = 20;
 pub struct Compiler {
     now: Timestamp,
     feeds: BTreeMap<FeedId, Builder>,
+    /// Feeds of the documents since the last question.
+    touched: BTreeSet<FeedId>,
+    /// Feeds that are not compiled, whatever else comes.
+    abandoned: BTreeSet<FeedId>,
 }
 
 /// What became of one document.
@@ -57,7 +61,7 @@ pub struct CompiledFeed {
 impl Compiler {
     /// An empty compiler. `now` is when the documents were got: the feeds' `imported_at`.
     pub const fn new(now: Timestamp) -> Self {
-        Self { now, feeds: BTreeMap::new() }
+        Self { now, feeds: BTreeMap::new(), touched: BTreeSet::new(), abandoned: BTreeSet::new() }
     }
 
     /// Takes one document. It is recognised by content; `path_hint` only helps to name it, apart from hash lists,
@@ -76,6 +80,7 @@ impl Compiler {
             Ok(parsed) => {
                 let first = parsed.first().map_or(id, |first| first.feed.clone());
                 for part in parsed {
+                    self.touched.insert(part.feed.clone());
                     let builder = self.feeds.entry(part.feed.clone()).or_insert_with(|| Builder::new(part.kind));
                     builder.add(part);
                 }
@@ -83,6 +88,10 @@ impl Compiler {
             }
             Err(reason) => {
                 let reason = format!("{path_hint}: {reason}");
+                self.touched.insert(id.clone());
+                if !feed.kind().has_a_document_per_record() {
+                    self.abandoned.insert(id.clone());
+                }
                 let builder = self.feeds.entry(id.clone()).or_insert_with(|| Builder::new(feed.kind()));
                 builder.count_broken(reason.clone());
                 Intake::Failed { feed: id, reason }
@@ -90,11 +99,23 @@ impl Compiler {
         }
     }
 
-    /// Compiles what was collected, sorted by feed id. A feed that not one document could be read of is left out: what
-    /// was known before stays.
+    /// The feeds that the documents since the last call belonged to.
+    pub fn take_touched(&mut self) -> BTreeSet<FeedId> {
+        std::mem::take(&mut self.touched)
+    }
+
+    /// Gives a feed up, because a part of it is known to be missing: what is known of it already stays as it is, rather
+    /// than being replaced by less.
+    pub fn abandon(&mut self, feed: &FeedId) {
+        self.abandoned.insert(feed.clone());
+    }
+
+    /// Compiles what was collected, sorted by feed id. A feed that was given up, or of which a document that is not just
+    /// one record could not be read, is left out: what was known before stays.
     pub fn finish(self) -> Vec<CompiledFeed> {
-        let now = self.now;
-        self.feeds.into_iter().filter(|(_, b)| b.documents > 0).map(|(id, b)| b.finish(id, now)).collect()
+        let Self { now, feeds, abandoned, touched: _ } = self;
+        let whole = feeds.into_iter().filter(|(id, builder)| builder.documents > 0 && !abandoned.contains(id));
+        whole.map(|(id, builder)| builder.finish(id, now)).collect()
     }
 }
 

@@ -1,5 +1,7 @@
 //! The steps that led to a verdict, for people.
 
+use crate::record::{Level, Statement};
+use model::advisory::Outlook;
 use model::purl::Purl;
 use model::{EcosystemRelease, Match, PackageKey, Verdict};
 use std::fmt;
@@ -19,6 +21,8 @@ pub struct Explanation {
     pub lookups: Vec<Lookup>,
     /// The comparison of each advisory about the vulnerability.
     pub steps: Vec<String>,
+    /// Advisories about the vulnerability that are kept under the package's name and are about something else.
+    pub passed_over: Vec<String>,
     /// The merged verdict; `None` when no advisory of that id mentions the package.
     pub found: Option<Match>,
 }
@@ -45,6 +49,7 @@ impl Explanation {
             is_covered: false,
             lookups: Vec::new(),
             steps: Vec::new(),
+            passed_over: Vec::new(),
             found: None,
         }
     }
@@ -76,6 +81,9 @@ impl fmt::Display for Explanation {
         for step in &self.steps {
             writeln!(f, "compared       {step}")?;
         }
+        for advisory in &self.passed_over {
+            writeln!(f, "passed over    {advisory}")?;
+        }
         match &self.found {
             Some(found) => write_match(f, found),
             None => writeln!(
@@ -84,6 +92,19 @@ impl fmt::Display for Explanation {
                  that is no statement that it is not affected"
             ),
         }
+    }
+}
+
+/// Why a statement under a package's name does not speak of it.
+pub(crate) fn silence(statement: &Statement, key: &PackageKey) -> String {
+    let of_package =
+        key.module.as_ref().map_or_else(|| "of no module".to_owned(), |module| format!("of module {module}"));
+    match (&statement.module, &statement.stream, statement.level) {
+        (Some(module), _, _) => format!("it is about module {module}, and the package is {of_package}"),
+        (None, Some(stream), _) => format!("it only says which builds of {} have the fix", stream.name),
+        (None, None, Level::Source) => "it is about the source package of that name".to_owned(),
+        (None, None, Level::Binary) => "it is about the binary package of that name".to_owned(),
+        (None, None, Level::Either) => format!("it is about packages of another kind, and this one is {of_package}"),
     }
 }
 
@@ -97,8 +118,13 @@ fn counted(records: usize) -> String {
 
 fn write_match(f: &mut fmt::Formatter<'_>, found: &Match) -> fmt::Result {
     match &found.verdict {
-        Verdict::Affected { fixed, outlook: _ } if fixed.is_empty() => {
-            writeln!(f, "verdict        affected, without a fix")?;
+        Verdict::Affected { fixed, outlook } if fixed.is_empty() => {
+            let outlook = match outlook {
+                Outlook::Open => "without a fix",
+                Outlook::WillNotFix => "and it will not be fixed for this release",
+                Outlook::Deferred => "and the fix is put off",
+            };
+            writeln!(f, "verdict        affected, {outlook}")?;
         }
         Verdict::Affected { fixed, outlook: _ } => {
             writeln!(f, "verdict        affected; fixed in {}", fixed.join(", "))?;

@@ -1,7 +1,7 @@
 //! Everything that is known, opened: answers about packages and files.
 
 use crate::error::{Error, Result};
-use crate::explain::{Explanation, Lookup};
+use crate::explain::{Explanation, Lookup, silence};
 use crate::gaps;
 use crate::matching::Enrichment;
 use crate::matching::applies::judgement;
@@ -31,6 +31,8 @@ pub struct Intelligence {
 struct Collected<'a> {
     witnesses: Vec<Witness<'a>>,
     lookups: Vec<Lookup>,
+    /// Statements under the package's names that do not speak of it, with the index of their feed.
+    silent: Vec<(usize, StoredStatement<'a>)>,
 }
 
 /// How much is wanted.
@@ -152,6 +154,7 @@ impl Intelligence {
             found.as_ref().is_some_and(|m| m.advisories.iter().any(|a| a.feed == w.feed.id && a.id == w.advisory.id))
         };
         let steps = collected.witnesses.iter().filter(is_of_match).map(Witness::sentence).collect();
+        let passed_over = self.passed_over(&collected.silent, key, is_asked)?;
         Ok(Explanation {
             purl: key.purl(),
             vulnerability: vulnerability.to_owned(),
@@ -159,8 +162,28 @@ impl Intelligence {
             release: Some(release),
             lookups: collected.lookups,
             steps,
+            passed_over,
             found,
         })
+    }
+
+    /// Advisories about a vulnerability that are kept under a package's name and do not speak of it, each with the reason.
+    fn passed_over(
+        &self,
+        silent: &[(usize, StoredStatement<'_>)],
+        key: &PackageKey,
+        is_asked: impl Fn(&str) -> bool,
+    ) -> Result<Vec<String>> {
+        let mut found = BTreeSet::new();
+        for (feed, stored) in silent {
+            let advisory = self.segments[*feed].advisory(stored.advisory).map_err(|e| self.of_feed(*feed, e))?;
+            let mut names = [&advisory.id].into_iter().chain(&advisory.cves).chain(&advisory.others);
+            if names.any(|name| is_asked(name)) {
+                let statement: Statement = stored.read().map_err(|e| self.of_feed(*feed, e))?;
+                found.insert(format!("{} {}: {}", self.feeds[*feed].id, advisory.id, silence(&statement, key)));
+            }
+        }
+        Ok(found.into_iter().collect())
     }
 
     /// The feeds, sorted by id.
@@ -184,7 +207,7 @@ impl Intelligence {
 
     fn collect(&self, key: &PackageKey, release: &EcosystemRelease, depth: Depth) -> Result<Collected<'_>> {
         let scheme = Scheme::of(release.ecosystem);
-        let mut collected = Collected { witnesses: Vec::new(), lookups: Vec::new() };
+        let mut collected = Collected { witnesses: Vec::new(), lookups: Vec::new(), silent: Vec::new() };
         let Some(feeds) = self.by_release.get(release) else { return Ok(collected) };
         let candidates = candidates(key, release.ecosystem);
         let mut found: Vec<Said<'_, '_>> = Vec::new();
@@ -207,7 +230,10 @@ impl Intelligence {
             found = self.sift(found, key, scheme)?;
         }
         for said in &found {
-            collected.witnesses.extend(self.witness(said, key, scheme)?);
+            match self.witness(said, key, scheme)? {
+                Some(witness) => collected.witnesses.push(witness),
+                None => collected.silent.push((said.feed, said.stored)),
+            }
         }
         Ok(collected)
     }

@@ -28,6 +28,7 @@ pub use changes::{Changes, changes};
 pub use compile::{CompiledFeed, Compiler, Intake};
 pub use error::{Error, ErrorKind, Result};
 pub use explain::{Explanation, Lookup};
+pub use feed::updateinfo_of;
 pub use intelligence::Intelligence;
 pub use meta::{FeedId, FeedKind, FeedMeta};
 pub use name::lookup_keys;

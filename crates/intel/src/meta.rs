@@ -84,6 +84,25 @@ impl FeedKind {
         }
     }
 
+    /// One document is one record of many, so that a broken one is a broken record; of other feeds a document is the
+    /// whole feed or a large part of it.
+    pub(crate) const fn has_a_document_per_record(self) -> bool {
+        match self {
+            Self::Osv | Self::Csaf | Self::Vex => true,
+            Self::Secdb
+            | Self::DebianTracker
+            | Self::Updateinfo
+            | Self::Oval
+            | Self::Photon
+            | Self::Arch
+            | Self::Nvd
+            | Self::Epss
+            | Self::EndOfLife
+            | Self::Kev
+            | Self::Hashes => false,
+        }
+    }
+
     /// A distribution's own word on its packages.
     pub const fn is_distribution(self) -> bool {
         match self {

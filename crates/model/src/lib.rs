@@ -32,6 +32,7 @@ pub mod path;
 pub mod policy;
 pub mod ports;
 pub mod purl;
+pub mod purl_parts;
 pub mod reader;
 pub mod reference;
 pub mod registry;

@@ -1,7 +1,7 @@
 //! Installed software: what a package database, a manifest or a binary says about itself.
 
 use crate::evidence::{Evidence, Place};
-use crate::purl::{Purl, PurlParts};
+use crate::purl::{PackageParts, Purl};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -234,7 +234,7 @@ impl PackageKey {
             distro.map(|d| if d.version.is_empty() { d.id.clone() } else { format!("{}-{}", d.id, d.version) });
         let is_julia = self.format == PackageFormat::Julia;
         let upstream = self.source.as_ref().filter(|s| s.name != self.name).map(|s| s.name.as_str());
-        Purl::build(&PurlParts {
+        Purl::build(&PackageParts {
             kind: self.format.as_str(),
             namespace,
             name,

@@ -2,6 +2,7 @@
 
 use crate::Digest;
 use crate::package::{Distro, PackageFormat, PackageKey, SourcePackage};
+use crate::purl_parts::PurlParts;
 use crate::reference::ImageRef;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
@@ -13,7 +14,7 @@ use std::fmt;
 pub struct Purl(String);
 
 /// The parts of a [`Purl`], not yet encoded.
-pub(crate) struct PurlParts<'a> {
+pub(crate) struct PackageParts<'a> {
     pub(crate) kind: &'a str,
     pub(crate) namespace: Option<&'a str>,
     pub(crate) name: &'a str,
@@ -26,7 +27,7 @@ pub(crate) struct PurlParts<'a> {
 const ENCODE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':');
 
 impl Purl {
-    pub(crate) fn build(parts: &PurlParts<'_>) -> Self {
+    pub(crate) fn build(parts: &PackageParts<'_>) -> Self {
         let mut text = format!("pkg:{}", parts.kind);
         for part in parts.namespace.unwrap_or_default().split('/').filter(|p| !p.is_empty()) {
             text.push('/');
@@ -56,7 +57,7 @@ impl Purl {
     pub fn of_image(reference: Option<&ImageRef>, digest: &Digest, architecture: &str) -> Self {
         let repository = reference.map(|r| format!("{}/{}", r.registry, r.repository));
         let name = reference.and_then(|r| r.repository.rsplit('/').next()).unwrap_or("image");
-        Self::build(&PurlParts {
+        Self::build(&PackageParts {
             kind: "oci",
             namespace: None,
             name,
@@ -97,6 +98,8 @@ impl Purl {
         let (namespace, name) = path.trim_matches('/').rsplit_once('/').unwrap_or(("", path.trim_matches('/')));
         let mut key = PackageKey::new(format, join_name(format, &decode(namespace)?, &decode(name)?), version);
         apply_qualifiers(&mut key, &decode(namespace)?, qualifiers)?;
+        // Whatever else the specification asks for.
+        text.parse::<PurlParts>().map_err(|e| format!("{text:?}: {e}"))?;
         Ok(key)
     }
 }

@@ -5,6 +5,7 @@
 mod detect;
 mod huge;
 mod image;
+mod matching;
 mod measure;
 mod registry;
 mod syft;
@@ -21,6 +22,7 @@ use crate::machine;
 use crate::process::{Run, root};
 pub(crate) use detect::run as detect;
 use image::Kind;
+pub(crate) use matching::run as matching;
 use measure::Measured;
 use registry::Registry;
 
@@ -254,11 +256,16 @@ fn contenders(registry: &Registry, folder: &Path, with_syft: bool) -> Result<Vec
     Ok(contenders)
 }
 
+/// Where the feeds of the test data are, if there are any.
+fn feeds() -> PathBuf {
+    let data = std::env::var_os("PRATIQUE_TEST_DATA").map_or_else(|| root().join("../shared/data"), PathBuf::from);
+    data.join("feeds")
+}
+
 /// The folder of intelligence that scans match against; empty where there are no feeds to import.
 fn intelligence(pratique: &Path, folder: &Path) -> Result<String> {
     let intel = folder.join("intel").display().to_string();
-    let data = std::env::var_os("PRATIQUE_TEST_DATA").map_or_else(|| root().join("../shared/data"), PathBuf::from);
-    let feeds = data.join("feeds");
+    let feeds = feeds();
     if feeds.is_dir() {
         let feeds = feeds.display().to_string();
         Run::new(&pratique.display().to_string(), &["feeds", "import", "--from", &feeds, "--intel", &intel]).wait()?;

@@ -40,6 +40,8 @@ const PURE: [(&str, &[&str]); 5] = [
             "liblzma",
             "bzip2",
             "zip",
+            "bzip2",
+            "liblzma",
             "tar",
             "sha2",
             "sha1",

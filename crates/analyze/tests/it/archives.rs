@@ -2,7 +2,7 @@
 
 use analyze::archive::{Walked, is_zip, tar_members, zip_members};
 use analyze::{Error, ErrorKind, Limits};
-use std::io::{Cursor, Write};
+use std::io::{Cursor, Read as _, Write};
 use testkit::image::{LayerBuilder, Packing};
 
 fn zip(members: &[(&str, &[u8])]) -> Vec<u8> {
@@ -88,5 +88,40 @@ fn tar_members_come_from_every_packing() {
         assert_eq!(seen, ["a.json={}", "d/b.json=[1]"]);
         let cut = tar_members(&blob[..blob.len() / 3], &Limits::default(), |_, _| Ok(()));
         assert_eq!(cut.unwrap_err().kind, ErrorKind::Malformed, "{packing:?}");
+    }
+}
+
+fn xz(bytes: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    liblzma::read::XzEncoder::new(bytes, 6).read_to_end(&mut out).unwrap();
+    out
+}
+
+fn bzip2(bytes: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    bzip2::read::BzEncoder::new(bytes, bzip2::Compression::best()).read_to_end(&mut out).unwrap();
+    out
+}
+
+#[test]
+fn tar_members_come_from_xz_and_bzip2_too() {
+    let tar = LayerBuilder::new().file("a.json", "{}").file("b.json", "[1]").packing(Packing::Plain).build().blob;
+    for blob in [xz(&tar), bzip2(&tar), [xz(&tar[..1024]), xz(&tar[1024..])].concat()] {
+        let walked = tar_members(&blob[..], &Limits::default(), |_, _| Ok(()));
+        assert_eq!(walked.unwrap().members, 2);
+        for end in 6..blob.len() {
+            let cut = tar_members(&blob[..end], &Limits::default(), |_, _| Ok(()));
+            assert!(cut.is_err(), "cut at {end} of {}", blob.len());
+        }
+    }
+}
+
+#[test]
+fn bombs_of_xz_and_bzip2_stop_at_the_ratio() {
+    let tar = LayerBuilder::new().file("zeros", vec![0; 8 << 20]).packing(Packing::Plain).build().blob;
+    let limits = Limits { ratio_from_bytes: 1 << 20, ..Limits::default() };
+    for blob in [xz(&tar), bzip2(&tar)] {
+        let walked = tar_members(&blob[..], &limits, |_, _| Ok(()));
+        assert_eq!(walked.unwrap_err().kind, ErrorKind::LimitExceeded);
     }
 }

@@ -8,7 +8,7 @@ use crate::folders;
 use crate::progress::Progress;
 use anyhow::{Context, Result, bail};
 use engine::clock::{Clock, SystemClock};
-use engine::feeds::{self, Imported};
+use engine::feeds::{self, FeedSource, Imported, SourceOptions};
 use engine::intelligence::Library;
 use intel::FeedMeta;
 use serde_json::json;
@@ -21,7 +21,11 @@ const NAMED_MAX: usize = 20;
 pub(crate) async fn run(arguments: FeedsArguments) -> Result<Exit> {
     match arguments.action {
         FeedsAction::Import { from, intel } => import(&from, intel).await,
-        FeedsAction::Sync { feeds, intel } => sync(&feeds, intel).await,
+        FeedsAction::Sync { feeds, sources, urls, list, intel } => {
+            let folder = folder(intel)?;
+            let sources = sources_of(&folder, &feeds, sources.as_deref(), urls)?;
+            if list { list_sources(&sources) } else { sync(&folder, sources).await }
+        }
         FeedsAction::Status { format, intel } => status(format, intel),
         FeedsAction::Changes { since, format, intel } => changes(since, format, intel),
         FeedsAction::Remove { feed, intel } => remove(&feed, intel),
@@ -49,7 +53,8 @@ async fn import(from: &str, intel: IntelArgument) -> Result<Exit> {
         let file = feeds::download(from, temporary.path()).await?;
         feeds::import(&folder, &file, now)?
     } else {
-        feeds::import(&folder, Path::new(from), now)?
+        let path = from.strip_prefix("file:").map_or(from, |path| path.strip_prefix("//").unwrap_or(path));
+        feeds::import(&folder, Path::new(path), now)?
     };
     tell(&imported);
     if imported.feeds.is_empty() {
@@ -97,13 +102,32 @@ fn named(what: &str, all: impl ExactSizeIterator<Item = String>) {
     }
 }
 
-async fn sync(wanted: &[String], intel: IntelArgument) -> Result<Exit> {
-    let folder = folder(intel)?;
-    let sources = feeds::sources(wanted)?;
+fn sources_of(
+    folder: &IntelFolder,
+    wanted: &[String],
+    file: Option<&Path>,
+    urls: Vec<(String, String)>,
+) -> Result<Vec<FeedSource>> {
+    let mut options = SourceOptions::of_folder(folder, wanted)?;
+    if let Some(path) = file {
+        options.file = Some(SourceOptions::read(path)?);
+    }
+    options.urls = urls;
+    Ok(feeds::sources(&options, SystemClock.now())?)
+}
+
+fn list_sources(sources: &[FeedSource]) -> Result<Exit> {
+    for source in sources {
+        anstream::println!("{:<36} {}", source.name, source.url);
+    }
+    Ok(Exit::Done)
+}
+
+async fn sync(folder: &IntelFolder, sources: Vec<FeedSource>) -> Result<Exit> {
     let progress = Progress::new(sources.len() as u64, "downloading feeds", false);
     let mut failed = 0;
     for source in sources {
-        match feeds::sync_one(&folder, &source, SystemClock.now()).await {
+        match feeds::sync_one(folder, &source, SystemClock.now()).await {
             Ok(Some(imported)) => progress.step(&format!("{}: generation {}", source.name, imported.generation)),
             Ok(None) => progress.step(&format!("{}: unchanged", source.name)),
             Err(error) => {

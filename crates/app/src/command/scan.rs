@@ -301,7 +301,7 @@ impl Scan<'_> {
     /// A bill of materials, in the place of an image. What it cannot tell is a gap for the scanners that were asked for.
     fn sbom(&self, document: &SbomDocument) -> Result<(ScanReport, GateResult)> {
         let started = std::time::Instant::now();
-        let options = DetectorOptions { secret_key: LOCAL_SECRET_KEY, limits: analyze::Limits::default() };
+        let options = DetectorOptions { secret_key: LOCAL_SECRET_KEY, limits: analyze::Limits::default(), rules: analyze::ExtractionRules::default() };
         let version = Detectors::new(options)?.version(Detector::Packages);
         let mut inventory = analyze::sbom::inventory(&document.sbom, version);
         let only = self.scanners.detectors();

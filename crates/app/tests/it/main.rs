@@ -5,7 +5,9 @@
 mod agents;
 mod cache;
 mod crash;
+mod debian_images;
 mod demo;
+mod feeds;
 mod malware;
 mod program;
 mod registry;

@@ -63,6 +63,6 @@ fn read(line: &str, parsed: &mut Parsed) {
             parsed.singles.push((Key::Likely(cve.to_owned()), None, pack(&Likelihood { probability })));
         }
         None if parsed.broken.len() < BROKEN_MAX => parsed.broken.push(format!("{:?} is no score", shown(line))),
-        None => {}
+        None => parsed.skip("broken row after the first thousand"),
     }
 }

@@ -31,6 +31,8 @@ use outline::Outline;
 use serde::{Deserialize, Deserializer, de::IgnoredAny};
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use updateinfo::updateinfo_of;
+
 /// Every feed, in the order in which a document is offered to them.
 pub(crate) const FEEDS: &[&dyn Feed] = &[
     &osv::Osv,

@@ -66,6 +66,18 @@ impl Feed for Updateinfo {
     }
 }
 
+/// Where a repository's errata lie, relative to its folder, as its `repomd.xml` says; `None` when it has none or is no
+/// such index.
+pub fn updateinfo_of(repomd: &[u8]) -> Option<String> {
+    let mut found = None;
+    let read = xml::elements(repomd, &["repomd"], |data| {
+        if data.name == "data" && data.attribute("type") == Some("updateinfo") {
+            found = data.child("location").and_then(|location| location.attribute("href")).map(str::to_owned);
+        }
+    });
+    read.ok().and(found)
+}
+
 /// A repository as the short name of its collection tells it.
 struct Repository {
     feed: FeedId,

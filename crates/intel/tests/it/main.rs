@@ -6,6 +6,7 @@ mod bad_input;
 mod golden;
 mod matching;
 mod possible;
+mod purls;
 mod quality;
 mod ranges;
 mod segments;

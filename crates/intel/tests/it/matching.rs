@@ -222,6 +222,45 @@ fn explanations_tell_each_step() {
 }
 
 #[test]
+fn explanations_name_what_was_passed_over_and_what_a_distribution_means_to_do() {
+    let check = |name: &str, document: &str, purl: &str, id: &str, expect: &[&str]| {
+        let text = intelligence(&compile_one(name, document)).explain(&key(purl), id).unwrap().to_string();
+        for part in expect {
+            assert!(text.contains(part), "{part:?} is not in:\n{text}");
+        }
+    };
+    let module = r#"{"id":"ALSA-2030:1","aliases":["CVE-2030-0001"],"modified":"2030-01-01T00:00:00Z","affected":[{
+        "package":{"ecosystem":"AlmaLinux:8","name":"nodejs"},
+        "ranges":[{"type":"ECOSYSTEM","events":[{"introduced":"0"},{"fixed":"1:18.2.0-1.module_el8.5.0+1+a"}]}]}]}"#;
+    check(
+        "ALSA-2030:1.json",
+        module,
+        "pkg:rpm/almalinux/nodejs@18.1.0-1.el8?distro=almalinux-8&epoch=1",
+        "CVE-2030-0001",
+        &[
+            "passed over    osv-almalinux ALSA-2030:1: it is about packages of another kind, and this one is of no module",
+            "verdict        not listed",
+        ],
+    );
+    let tracker = r#"{"example":{"CVE-2030-0002":{"releases":{"bookworm":{"status":"open","nodsa":"Minor issue",
+        "nodsa_reason":"ignored","repositories":{"bookworm":"1.0-1"},"urgency":"low"}}}}}"#;
+    let purl = "pkg:deb/debian/example@1.0-1?distro=debian-12";
+    let ignored = ["verdict        affected, and it will not be fixed for this release", "Minor issue"];
+    check("data.json", tracker, purl, "CVE-2030-0002", &ignored);
+    let postponed = tracker.replace("ignored", "postponed");
+    check("data.json", &postponed, purl, "CVE-2030-0002", &["verdict        affected, and the fix is put off"]);
+    let unreadable = "pkg:deb/debian/example@a:b?distro=debian-12";
+    let fixed = tracker.replace(r#""status":"open""#, r#""status":"resolved","fixed_version":"1.0-2""#);
+    check(
+        "data.json",
+        &fixed,
+        unreadable,
+        "CVE-2030-0002",
+        &["verdict        undecided: \"a:b\" is not a deb version"],
+    );
+}
+
+#[test]
 fn changed_packages_are_found_by_their_lookup_keys() {
     let keys = lookup_keys(&key("pkg:apk/alpine/libexample@1-r0?distro=alpine-3.10.2&upstream=example"));
     let shown: Vec<_> = keys.iter().map(|(release, name)| format!("{release} {name}")).collect();

@@ -209,7 +209,8 @@ pub(crate) async fn sync(
 /// # Errors
 /// 409 when one is under way, 422 when no feed is called so.
 pub(crate) fn begin_sync(state: &Shared, wanted: &[String]) -> Answer<Vec<FeedSource>> {
-    let sources = feeds::sources(wanted)?;
+    let options = feeds::SourceOptions::of_folder(state.engine.library.folder(), wanted)?;
+    let sources = feeds::sources(&options, state.now())?;
     let mut synced = state.synced.lock().expect("no panic while the lock is held");
     if synced.is_running() {
         return Err(Problem::conflict("a download of feeds is under way"));

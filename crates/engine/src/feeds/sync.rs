@@ -1,0 +1,196 @@
+//! Refreshes feeds from their addresses.
+//!
+//! Not here: which addresses ([`sources`](super::sources)), sockets (`remote`), what documents mean (`intel`).
+//!
+//! Invariant: a feed whose source could not be fetched or read keeps its records, and says since when and why; one whose
+//! source has not changed is as fresh as if it had been fetched again.
+
+use super::sources::{FeedSource, SourceForm};
+use super::{Imported, import, unreadable};
+use crate::{Error, ErrorKind, Result};
+use intel::FeedMeta;
+use model::Timestamp;
+use remote::download::{DownloadOptions, Downloaded, Downloader, Validators};
+use std::path::{Path, PathBuf};
+use store::intel_folder::IntelFolder;
+
+/// The most that one download may have, in bytes. The largest archive that is published has about 400 MB.
+pub const DOWNLOAD_BYTES_MAX: u64 = 4 << 30;
+/// The most that an index, a list of mirrors or a pointer may have, in bytes.
+const INDEX_BYTES_MAX: u64 = 4 << 20;
+
+/// Downloads a document into a folder.
+///
+/// # Errors
+/// When it cannot be fetched.
+pub async fn download(url: &str, into: &Path) -> Result<PathBuf> {
+    let file = into.join(name_of(url));
+    downloader(url)?.fetch(url, &file, None, DOWNLOAD_BYTES_MAX).await.map_err(crate::error::from_remote)?;
+    Ok(file)
+}
+
+/// The last part of an address's path: the name that its document is recognised by, if it needs one.
+fn name_of(url: &str) -> &str {
+    let path = url.split(['?', '#']).next().unwrap_or(url);
+    path.rsplit('/').find(|part| !part.is_empty() && *part != "." && *part != "..").unwrap_or("document")
+}
+
+/// Plain HTTP is taken when the address says so: the user wrote it.
+fn downloader(url: &str) -> Result<Downloader> {
+    let options = DownloadOptions { plain_http: url.starts_with("http://"), ..DownloadOptions::default() };
+    Downloader::new(&options).map_err(crate::error::from_remote)
+}
+
+/// Refreshes the feeds of one source; `None` when it has not changed since the last time.
+///
+/// # Errors
+/// When it cannot be fetched or read; the old data stays, with the reason beside it.
+pub async fn sync_one(folder: &IntelFolder, source: &FeedSource, now: Timestamp) -> Result<Option<Imported>> {
+    let synced = fetch_and_import(folder, source, now).await;
+    match &synced {
+        Ok(Some(_)) => {}
+        Ok(None) => mark(folder, source, |meta| {
+            meta.imported_at = now;
+            meta.error = None;
+        })?,
+        Err(error) => mark(folder, source, |meta| meta.error = Some(error.full()))?,
+    }
+    synced
+}
+
+async fn fetch_and_import(folder: &IntelFolder, source: &FeedSource, now: Timestamp) -> Result<Option<Imported>> {
+    if let Some(path) = source.url.strip_prefix("file:") {
+        let path = path.strip_prefix("//").unwrap_or(path);
+        return checked(import(folder, Path::new(path), now)?, source).map(Some);
+    }
+    let state = state_of(folder, &source.url);
+    let known: Option<Validators> = std::fs::read(&state).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    // Without its feeds, an unchanged source has to be read all the same.
+    let is_there = folder.current()?.feeds.iter().any(|feed| source.gives(&feed.id));
+    let temporary = tempfile::tempdir_in(folder.path()).map_err(|e| unreadable(folder.path(), e))?;
+    let url = document_url(source, temporary.path()).await?;
+    let file = temporary.path().join(name_of(&url));
+    let known = known.filter(|_| is_there);
+    let fetched = downloader(&url)?.fetch(&url, &file, known.as_ref(), DOWNLOAD_BYTES_MAX).await;
+    let validators = match fetched.map_err(crate::error::from_remote)? {
+        Downloaded::NotModified => return Ok(None),
+        Downloaded::File { validators, .. } => validators,
+    };
+    let imported = checked(import(folder, &file, now)?, source)?;
+    let text = serde_json::to_vec(&validators)
+        .map_err(|e| Error::because(ErrorKind::Internal, "validators cannot be written", e))?;
+    let parent = state.parent().expect("joined with a file name");
+    std::fs::create_dir_all(parent).and_then(|()| std::fs::write(&state, text)).map_err(|e| unreadable(&state, e))?;
+    Ok(Some(imported))
+}
+
+fn state_of(folder: &IntelFolder, url: &str) -> PathBuf {
+    folder.path().join("sync").join(format!("{}.json", crate::intelligence::sha256_hex(url.as_bytes())))
+}
+
+/// An import that brought nothing is a failure, with the best reason that there is.
+fn checked(imported: Imported, source: &FeedSource) -> Result<Imported> {
+    if !imported.feeds.is_empty() {
+        return Ok(imported);
+    }
+    let text = match imported.failed.first() {
+        Some(broken) => broken.reason.clone(),
+        None => format!("{} serves nothing that is recognised", source.url),
+    };
+    Err(Error::new(ErrorKind::Malformed, text))
+}
+
+/// Follows what leads to a source's document.
+async fn document_url(source: &FeedSource, temporary: &Path) -> Result<String> {
+    let mut url = source.url.clone();
+    let mut form = source.form;
+    loop {
+        if form == SourceForm::Document {
+            return Ok(url);
+        }
+        let file = temporary.join("index");
+        downloader(&url)?.fetch(&url, &file, None, INDEX_BYTES_MAX).await.map_err(crate::error::from_remote)?;
+        let bytes = super::unpacked_file(&file, INDEX_BYTES_MAX)?;
+        let text = String::from_utf8_lossy(&bytes);
+        let next = match form {
+            SourceForm::Document => None,
+            SourceForm::Pointer => beside(&url, text.trim()),
+            SourceForm::MirrorList => {
+                let base = text
+                    .lines()
+                    .map(str::trim)
+                    .find(|line| line.starts_with("https://") || line.starts_with(scheme(&url)));
+                base.map(|base| format!("{}/repodata/repomd.xml", base.trim_end_matches('/')))
+            }
+            SourceForm::Repository => intel::updateinfo_of(&bytes).and_then(|path| {
+                let base = url.strip_suffix("repodata/repomd.xml")?;
+                is_plain(&path).then(|| format!("{base}{path}"))
+            }),
+        };
+        form = if form == SourceForm::MirrorList { SourceForm::Repository } else { SourceForm::Document };
+        url = next.ok_or_else(|| Error::new(ErrorKind::Malformed, format!("{url} does not lead to a document")))?;
+    }
+}
+
+/// A list that came over plain HTTP may name plain HTTP, another may not.
+fn scheme(url: &str) -> &'static str {
+    if url.starts_with("http://") { "http://" } else { "https://" }
+}
+
+/// The address of a file in the same folder.
+fn beside(url: &str, name: &str) -> Option<String> {
+    let (folder, _) = url.rsplit_once('/')?;
+    (is_plain(name) && !name.contains('/')).then(|| format!("{folder}/{name}"))
+}
+
+/// A relative path that stays below its folder.
+fn is_plain(path: &str) -> bool {
+    let legible = |b: u8| b.is_ascii_alphanumeric() || b"._-/+~".contains(&b);
+    !path.is_empty() && path.len() <= 512 && path.bytes().all(legible) && !path.starts_with('/') && !path.contains("..")
+}
+
+/// Changes what is known about the installed feeds of a source; their records stay.
+fn mark(folder: &IntelFolder, source: &FeedSource, change: impl Fn(&mut FeedMeta)) -> Result<()> {
+    let mut rows = Vec::new();
+    for feed in folder.current()?.feeds.iter().filter(|feed| source.gives(&feed.id)) {
+        let Ok(before) = serde_json::from_str::<FeedMeta>(&feed.meta_json) else { continue };
+        let mut meta = before.clone();
+        change(&mut meta);
+        if meta != before {
+            rows.push(super::row(&meta, (*feed.bytes).as_ref())?);
+        }
+    }
+    if !rows.is_empty() {
+        let number = folder.install(rows, &[])?;
+        crate::intelligence::note_changes(folder, number)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_of_an_index_stay_below_it() {
+        let check = |path: &str, expect: bool| assert_eq!(is_plain(path), expect, "{path}");
+        check("repodata/74f58a91-updateinfo.xml.zst", true);
+        check("../../other", false);
+        check("/etc/passwd", false);
+        check("https://elsewhere.example.org/x", false);
+        check("", false);
+        assert_eq!(
+            beside("https://a.example.org/v/latest.txt", "x.tar.zst").unwrap(),
+            "https://a.example.org/v/x.tar.zst"
+        );
+        assert_eq!(beside("https://a.example.org/v/latest.txt", "b/x"), None);
+    }
+
+    #[test]
+    fn names_of_addresses_are_names_of_files() {
+        let check = |url: &str, expect: &str| assert_eq!(name_of(url), expect, "{url}");
+        check("https://a.example.org/x/all.zip?y=/z", "all.zip");
+        check("https://a.example.org/x/", "x");
+        check("https://a.example.org/..", "a.example.org");
+    }
+}

@@ -1,0 +1,146 @@
+//! Imports and synchronisation: what is damaged keeps its old data and says why, the others go on.
+
+use engine::feeds::{self, FeedSource, SourceForm};
+use intel::FeedMeta;
+use model::Timestamp;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use store::intel_folder::IntelFolder;
+
+fn now() -> Timestamp {
+    "2030-02-15T00:00:00Z".parse().unwrap()
+}
+
+fn later() -> Timestamp {
+    "2030-02-16T00:00:00Z".parse().unwrap()
+}
+
+fn metas(folder: &IntelFolder) -> BTreeMap<String, FeedMeta> {
+    let parse = |feed: &store::intel_folder::InstalledFeed| serde_json::from_str::<FeedMeta>(&feed.meta_json).unwrap();
+    folder.current().unwrap().feeds.iter().map(|feed| (feed.id.clone(), parse(feed))).collect()
+}
+
+/// The documents of the golden cases, apart from those that are damaged on purpose.
+fn golden() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/feeds");
+    let mut found = Vec::new();
+    for case in std::fs::read_dir(root).unwrap().map(|case| case.unwrap().path()) {
+        if case.file_name().unwrap() != "damaged" {
+            found.extend(std::fs::read_dir(case.join("input")).unwrap().map(|file| file.unwrap().path()));
+        }
+    }
+    found.retain(|path| path.is_file());
+    found.sort();
+    found
+}
+
+/// Copies documents into a folder under names of their own, changed.
+fn write(into: &Path, paths: &[PathBuf], change: impl Fn(&Path, Vec<u8>) -> Vec<u8>) {
+    for (index, path) in paths.iter().enumerate() {
+        let name = format!("{index:03}-{}", path.file_name().unwrap().to_string_lossy());
+        std::fs::write(into.join(name), change(path, std::fs::read(path).unwrap())).unwrap();
+    }
+}
+
+#[test]
+fn damaged_documents_keep_the_data_of_their_feeds_and_others_go_on() {
+    let temporary = tempfile::tempdir().unwrap();
+    let folder = IntelFolder::open(&temporary.path().join("intel")).unwrap();
+    let documents = golden();
+    let good = temporary.path().join("good");
+    std::fs::create_dir(&good).unwrap();
+    write(&good, &documents, |_, bytes| bytes);
+    assert!(feeds::import(&folder, &good, now()).unwrap().feeds.len() > 25);
+    let before = metas(&folder);
+
+    let bad = temporary.path().join("bad");
+    std::fs::create_dir(&bad).unwrap();
+    // A list that ends between two of its rows is a smaller list.
+    let is_left = |path: &Path| {
+        let name = path.file_name().unwrap().to_string_lossy();
+        name == "kev.json" || name.contains("hashes")
+    };
+    write(&bad, &documents, |path, mut bytes| {
+        if !is_left(path) {
+            bytes.truncate(bytes.trim_ascii_end().len() - 1);
+        }
+        bytes
+    });
+    feeds::import(&folder, &bad, later()).unwrap();
+    let after = metas(&folder);
+    assert_eq!(before.keys().collect::<Vec<_>>(), after.keys().collect::<Vec<_>>());
+    let mut failed = 0;
+    for (id, old) in &before {
+        let new = &after[id];
+        assert_eq!(new.records, old.records, "{id}");
+        if new.error.is_some() {
+            assert_eq!(new.imported_at, now(), "{id}");
+            failed += 1;
+        }
+    }
+    assert!(failed > 20, "only {failed} feeds failed");
+    assert_eq!((after["cisa-kev"].error.as_deref(), after["cisa-kev"].imported_at), (None, later()));
+    assert!(after["redhat-vex"].error.as_deref().is_some_and(|why| why.contains("not a whole CSAF document")));
+}
+
+fn record(n: usize) -> (String, String) {
+    let text = format!(
+        r#"{{"id":"GHSA-{n}","modified":"2030-01-01T00:00:00Z","affected":[{{"package":{{"ecosystem":"npm","name":"p{n}"}},"versions":["1.0.0"]}}]}}"#
+    );
+    (format!("all/GHSA-{n}.json"), text)
+}
+
+fn tar(records: usize) -> Vec<u8> {
+    let mut builder = tar::Builder::new(Vec::new());
+    for (name, text) in (0..records).map(record) {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(text.len() as u64);
+        header.set_mode(0o644);
+        builder.append_data(&mut header, name, text.as_bytes()).unwrap();
+    }
+    builder.into_inner().unwrap()
+}
+
+#[test]
+fn an_archive_that_ends_early_replaces_nothing() {
+    let temporary = tempfile::tempdir().unwrap();
+    let folder = IntelFolder::open(&temporary.path().join("intel")).unwrap();
+    let whole = tar(50);
+    let import =
+        |bytes: &[u8], at| feeds::import_documents(&folder, &[("npm.tar".to_owned(), bytes.to_vec())], at).unwrap();
+    assert_eq!(import(&whole, now()).feeds[0].records, 50);
+    let cut = import(&whole[..whole.len() / 2 + 100], later());
+    assert!(cut.feeds.is_empty(), "{:?}", cut.feeds);
+    assert_eq!(cut.failed[0].feed, "osv-npm");
+    let kept = &metas(&folder)["osv-npm"];
+    assert_eq!((kept.records, kept.imported_at), (50, now()));
+    assert!(kept.error.as_deref().is_some_and(|why| why.contains("tar archive")), "{:?}", kept.error);
+    assert_eq!(import(&whole, later()).feeds[0].error, None);
+}
+
+#[tokio::test]
+async fn sources_on_this_machine_are_read_and_their_failures_are_kept() {
+    let temporary = tempfile::tempdir().unwrap();
+    let folder = IntelFolder::open(&temporary.path().join("intel")).unwrap();
+    let mirror = temporary.path().join("mirror");
+    std::fs::create_dir(&mirror).unwrap();
+    let (name, text) = record(1);
+    let path = mirror.join(name.replace('/', "-"));
+    std::fs::write(&path, text).unwrap();
+    let source = FeedSource {
+        name: "ours".to_owned(),
+        feeds: vec!["osv-*".to_owned()],
+        url: format!("file:{}", mirror.display()),
+        form: SourceForm::Document,
+        on_demand: false,
+    };
+    let imported = feeds::sync_one(&folder, &source, now()).await.unwrap().unwrap();
+    assert_eq!(imported.feeds[0].id, "osv-npm");
+    // A mirror that answers with a page in place of the document.
+    std::fs::write(&path, "<html>Sign in</html>").unwrap();
+    let error = feeds::sync_one(&folder, &source, later()).await.unwrap_err();
+    assert!(error.full().contains("nothing that is recognised"), "{}", error.full());
+    let kept = &metas(&folder)["osv-npm"];
+    assert_eq!((kept.records, kept.imported_at), (1, now()));
+    assert!(kept.error.is_some());
+}
