@@ -22,6 +22,7 @@ mod real;
 mod rpm;
 #[cfg(test)]
 mod rules_are_sound;
+#[cfg(test)]
 mod sbom;
 #[cfg(test)]
 mod squash;
