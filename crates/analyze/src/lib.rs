@@ -5,6 +5,7 @@
 //!
 //! Invariant: equal bytes, detectors and limits give equal facts; memory is bounded by [`Limits`].
 
+mod accounts;
 mod analyzer;
 pub mod archive;
 pub mod decompress;

@@ -6,6 +6,7 @@ use super::gaps::Gaps;
 use super::inspect::Uninspected;
 use super::windows::SecretWindows;
 use super::{LAYER_SCOPE, LayerRequest, Unpacked};
+use crate::accounts;
 use crate::analyzer::{FileEntry, FileForm, FileView, Want};
 use crate::decompress::Packing;
 use crate::limits::Limits;
@@ -45,6 +46,7 @@ pub(super) struct Pass<'r> {
     pub(super) collected: Collected,
     pub(super) secrets: Vec<LayerObservation>,
     pub(super) malware: Vec<LayerObservation>,
+    pub(super) accounts: Vec<LayerObservation>,
     pub(super) gaps: Gaps,
     pub(super) nested: Budget,
     pub(super) checksums: Checksums,
@@ -64,12 +66,18 @@ struct Plan {
     malware: bool,
     /// It is an archive: its members are looked at.
     nested: bool,
+    /// Accounts are read from it.
+    accounts: bool,
 }
 
 impl Plan {
     /// Does somebody need all of the content at once? Secrets of large files are searched in windows.
     const fn needs_whole(self, entry: &FileEntry<'_>, window_bytes: usize) -> bool {
-        self.analyzers != 0 || self.malware || self.nested || self.secrets && entry.bytes <= window_bytes as u64
+        self.analyzers != 0
+            || self.malware
+            || self.nested
+            || self.accounts
+            || self.secrets && entry.bytes <= window_bytes as u64
     }
 }
 
@@ -105,6 +113,7 @@ impl<'r> Pass<'r> {
             collected: Collected::default(),
             secrets: Vec::new(),
             malware: Vec::new(),
+            accounts: Vec::new(),
             gaps: Gaps::new(limits.gaps_max),
             nested: Budget::new(limits),
             checksums: Checksums::default(),
@@ -224,6 +233,7 @@ impl<'r> Pass<'r> {
     fn file(&mut self, walker: &mut Walker<&mut Chunks>, member: &Member, path: LayerPath) -> Option<Broken> {
         let entry = FileEntry { path: &path, bytes: member.bytes, mode: member.mode, uid: member.uid, gid: member.gid };
         let mut plan = self.plan(&entry, FileForm::of(walker.head(FileForm::MAGIC_BYTES)));
+        plan.accounts = self.plans_accounts(&entry);
         plan.nested = self.plans_to_explore(&entry, walker.head(HEAD_BYTES));
         let (sha256, broken) = if member.sparse {
             let detail = "stored as a sparse file, which is not looked into".to_owned();
@@ -273,6 +283,27 @@ impl<'r> Pass<'r> {
         plan
     }
 
+    /// Are accounts read from this file?
+    fn plans_accounts(&mut self, entry: &FileEntry<'_>) -> bool {
+        let is_accounts = accounts::is_accounts(entry.path);
+        if is_accounts && entry.bytes > accounts::ACCOUNTS_BYTES_MAX {
+            self.too_large(Detector::Files, entry, accounts::ACCOUNTS_BYTES_MAX);
+            return false;
+        }
+        is_accounts
+    }
+
+    /// Of several files of one name in an archive the last counts.
+    fn read_accounts(&mut self, path: &LayerPath, content: &[u8]) {
+        self.accounts.retain(|seen| seen.place.path != *path);
+        let (found, cut) = accounts::read(path, content);
+        self.accounts.extend(found);
+        if cut {
+            let detail = format!("more than {} accounts: the rest was not looked at", accounts::ACCOUNTS_MAX);
+            self.gaps.push(Detector::Files, path.to_string(), GapReason::TooMany, detail);
+        }
+    }
+
     /// Does the malware detector want this file, going by its beginning?
     pub(super) fn malware_wants(&self, entry: &FileEntry<'_>, content: &[u8]) -> bool {
         let head = &content[..content.len().min(FileForm::HEAD_BYTES)];
@@ -318,6 +349,9 @@ impl<'r> Pass<'r> {
         }
         if let Some(digest) = digest.filter(|_| is_suspect && self.has_observation_room(Detector::Malware)) {
             self.inspect(self.request.detectors.malware(), &view, &digest);
+        }
+        if plan.accounts {
+            self.read_accounts(entry.path, content);
         }
         if plan.nested && complete {
             self.explore(&view, plan.malware && !is_suspect);

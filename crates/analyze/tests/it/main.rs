@@ -7,6 +7,8 @@ mod archives;
 #[cfg(test)]
 mod completeness;
 #[cfg(test)]
+mod configuration;
+#[cfg(test)]
 mod formats;
 #[cfg(test)]
 mod hostile;
@@ -22,7 +24,6 @@ mod real;
 mod rpm;
 #[cfg(test)]
 mod rules_are_sound;
-#[cfg(test)]
 mod secret_corpus;
 #[cfg(test)]
 mod squash;
