@@ -22,7 +22,11 @@ impl Spool for MemorySpool {
 }
 
 fn main() {
-    let options = DetectorOptions { secret_key: [0; 32], limits: Limits::default() };
+    let options = DetectorOptions {
+        secret_key: [0; 32],
+        limits: Limits::default(),
+        rules: model::extraction::ExtractionRules::default(),
+    };
     let detectors = Detectors::new(options).expect("the rules compile");
     let only = BTreeSet::from([Detector::Packages]);
     let memory = MemoryBudget::new(1 << 30);

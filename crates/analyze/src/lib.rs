@@ -6,6 +6,7 @@
 //! Invariant: equal bytes, detectors and limits give equal facts; memory is bounded by [`Limits`] and by a
 //! [`MemoryBudget`] that all readers share.
 
+mod accounts;
 mod analyzer;
 pub mod archive;
 pub mod decompress;

@@ -61,6 +61,7 @@ impl Pass<'_> {
         if let Some(files) = facts.get_mut(&Detector::Files) {
             files.files = seen.into_iter().map(|seen| seen.record).collect();
             files.observations = files.files.iter().filter_map(mode_observation).collect();
+            files.observations.append(&mut self.accounts);
         }
         if let Some(packages) = facts.get_mut(&Detector::Packages) {
             let collected = std::mem::take(&mut self.collected);

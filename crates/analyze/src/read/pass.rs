@@ -6,6 +6,7 @@ use super::gaps::Gaps;
 use super::inspect::Uninspected;
 use super::windows::SecretWindows;
 use super::{LAYER_SCOPE, LayerRequest, Unpacked};
+use crate::accounts;
 use crate::analyzer::{FileEntry, FileForm, FileView, Want};
 use crate::decompress::Packing;
 use crate::limits::Limits;
@@ -51,6 +52,7 @@ pub(super) struct Pass<'r> {
     pub(super) malware: Vec<LayerObservation>,
     /// Digests of what a list of bad files can name, with the number of the entry.
     pub(super) digests: Vec<(u32, FileDigest)>,
+    pub(super) accounts: Vec<LayerObservation>,
     pub(super) gaps: Gaps,
     /// Why a temporary file could not be used.
     pub(super) spool_failed: Option<io::Error>,
@@ -78,12 +80,18 @@ struct Plan {
     digest: bool,
     /// It is an archive: its members are looked at.
     nested: bool,
+    /// Accounts are read from it.
+    accounts: bool,
 }
 
 impl Plan {
     /// Does somebody need all of the content at once? Secrets of large files are searched in windows.
     const fn needs_whole(self, entry: &FileEntry<'_>, window_bytes: usize) -> bool {
-        self.analyzers != 0 || self.malware || self.nested || self.secrets && entry.bytes <= window_bytes as u64
+        self.analyzers != 0
+            || self.malware
+            || self.nested
+            || self.accounts
+            || self.secrets && entry.bytes <= window_bytes as u64
     }
 }
 
@@ -120,6 +128,7 @@ impl<'r> Pass<'r> {
             secrets: Vec::new(),
             malware: Vec::new(),
             digests: Vec::new(),
+            accounts: Vec::new(),
             gaps: Gaps::new(limits.gaps_max),
             spool_failed: None,
             nested: Budget::new(limits),
@@ -244,6 +253,7 @@ impl<'r> Pass<'r> {
         let mut plan = self.plan(&entry, FileForm::of(walker.head(FileForm::MAGIC_BYTES)));
         let is_program = is_worth_a_digest(&entry, walker.head(HEAD_BYTES));
         plan.digest = self.run.malware && is_program;
+        plan.accounts = self.plans_accounts(&entry);
         plan.nested = self.plans_to_explore(&entry, walker.head(HEAD_BYTES));
         let (sha256, broken) = if member.sparse {
             let detail = "stored as a sparse file, which is not looked into".to_owned();
@@ -381,6 +391,27 @@ impl<'r> Pass<'r> {
         plan
     }
 
+    /// Are accounts read from this file?
+    fn plans_accounts(&mut self, entry: &FileEntry<'_>) -> bool {
+        let is_accounts = accounts::is_accounts(entry.path);
+        if is_accounts && entry.bytes > accounts::ACCOUNTS_BYTES_MAX {
+            self.too_large(Detector::Files, entry, accounts::ACCOUNTS_BYTES_MAX);
+            return false;
+        }
+        is_accounts
+    }
+
+    /// Of several files of one name in an archive the last counts.
+    fn read_accounts(&mut self, path: &LayerPath, content: &[u8]) {
+        self.accounts.retain(|seen| seen.place.path != *path);
+        let (found, cut) = accounts::read(path, content);
+        self.accounts.extend(found);
+        if cut {
+            let detail = format!("more than {} accounts: the rest was not looked at", accounts::ACCOUNTS_MAX);
+            self.gaps.push(Detector::Files, path.to_string(), GapReason::TooMany, detail);
+        }
+    }
+
     /// Does the malware detector want this file, going by its beginning?
     pub(super) fn malware_wants(&self, entry: &FileEntry<'_>, content: &[u8]) -> bool {
         let head = &content[..content.len().min(FileForm::HEAD_BYTES)];
@@ -426,6 +457,9 @@ impl<'r> Pass<'r> {
         }
         if let Some(digest) = digest.filter(|_| is_suspect && self.has_observation_room(Detector::Malware)) {
             self.inspect(self.request.detectors.malware(), &view, &digest);
+        }
+        if plan.accounts {
+            self.read_accounts(entry.path, content);
         }
         if plan.nested && complete {
             self.explore(&view, plan.malware && !is_suspect);

@@ -63,9 +63,11 @@ pub(super) fn observations(tree: &Tree<'_>, layers: &[Layer]) -> (Vec<Observatio
         }
     }
     let caches = caches.into_iter();
-    out.extend(caches.map(|(path, (layer, fact))| {
-        observation(layers, layer, LayerPath::from(path), ObservationKind::Cache(fact))
-    }));
+    out.extend(
+        caches.map(|(path, (layer, fact))| {
+            observation(layers, layer, LayerPath::from(path), ObservationKind::Cache(fact))
+        }),
+    );
     let gap = (more > 0).then(|| Gap {
         scope: "image".to_owned(),
         detector: Some(Detector::Files),

@@ -6,6 +6,7 @@
 mod altered;
 mod assembled;
 mod facts;
+mod folders;
 mod gaps;
 mod origin;
 mod tree;
@@ -70,6 +71,9 @@ pub fn squash(input: &SquashInput<'_>) -> ImageInventory {
     let packages = merge_packages(found, os.as_ref(), &owners, input.layers);
     let mut observations = file_observations(&tree, &facts, input.layers);
     observations.extend(configuration_secrets(input));
+    let (folders, too_many) = folders::observations(&tree, input.layers);
+    observations.extend(folders);
+    gaps.extend(too_many);
     if input.only.contains(&Detector::Malware) && input.only.contains(&Detector::Packages) {
         let compared = altered::compare(&mut tree, &facts, input.layers);
         observations.extend(compared.altered);
@@ -216,8 +220,8 @@ fn file_observations(tree: &Tree<'_>, facts: &Facts<'_>, layers: &[Layer]) -> Ve
     for (path, node, removed_in) in gone.chain(live) {
         for (detector, observation) in facts.observations(node) {
             seen.insert(std::ptr::from_ref(observation));
-            // The mode of a file that is gone is of no interest; its content still is.
-            if removed_in.is_some() && matches!(observation.kind, ObservationKind::FileMode(_)) {
+            // The mode of a file that is gone is of no interest, nor who could log in; its content still is.
+            if removed_in.is_some() && is_of_the_present(observation) {
                 continue;
             }
             let path = path_of(path, node, observation);
@@ -228,8 +232,7 @@ fn file_observations(tree: &Tree<'_>, facts: &Facts<'_>, layers: &[Layer]) -> Ve
     }
     // What an archive replaced within itself lies nowhere any more, but it is still in the layer.
     for (layer, detector, observation) in facts.all_observations() {
-        if !seen.contains(&std::ptr::from_ref(observation)) && !matches!(observation.kind, ObservationKind::FileMode(_))
-        {
+        if !seen.contains(&std::ptr::from_ref(observation)) && !is_of_the_present(observation) {
             let place = &observation.place;
             let evidence = evidence(layers, layer, place.path.clone(), place.line);
             let evidence = Evidence { removed_in: Some(layer), ..evidence };
@@ -237,6 +240,11 @@ fn file_observations(tree: &Tree<'_>, facts: &Facts<'_>, layers: &[Layer]) -> Ve
         }
     }
     out
+}
+
+/// Is it about what is there now, and not about content that a layer still holds?
+const fn is_of_the_present(observation: &LayerObservation) -> bool {
+    matches!(observation.kind, ObservationKind::FileMode(_) | ObservationKind::Account(_))
 }
 
 /// Where an observation lies in the image: the place of its file, and within an archive of the member.

@@ -64,7 +64,8 @@ fn folders(image: &ImageInventory) -> Vec<String> {
 
 #[test]
 fn caches_count_what_is_left_in_the_end() {
-    let below = LayerBuilder::files(&[("var/cache/apk/a", "12345"), ("var/cache/apk/deep/b", "1"), ("var/cached", "x")]);
+    let below =
+        LayerBuilder::files(&[("var/cache/apk/a", "12345"), ("var/cache/apk/deep/b", "1"), ("var/cached", "x")]);
     assert_eq!(folders(&squashed(&[below.clone()])), ["var/cache/apk 2 files 6 bytes"]);
     let cleaned = LayerBuilder::new().whiteout("var/cache/apk/a");
     assert_eq!(folders(&squashed(&[below.clone(), cleaned])), ["var/cache/apk 1 files 1 bytes"]);

@@ -7,6 +7,8 @@ mod archives;
 #[cfg(test)]
 mod completeness;
 #[cfg(test)]
+mod configuration;
+#[cfg(test)]
 mod formats;
 #[cfg(test)]
 mod hostile;

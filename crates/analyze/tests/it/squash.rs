@@ -276,6 +276,55 @@ fn deleted_secrets_and_malware_stay_with_the_layer_that_removed_them() {
 }
 
 #[test]
+fn secrets_that_an_upper_layer_deleted_or_replaced_name_both_layers() {
+    let token = |random: &str| ["gh", "p_", random].concat();
+    let (first, second) =
+        (token("zQWBuTSOoRi4A9spHcVY5ncnsDkxkJ0mLq17"), token("qigOpKGIX0tNscR5pPfCRHiFNt0hRg2tK6Kf"));
+    let line = |value: &str| format!("GITHUB_TOKEN={value}\n");
+    let base = LayerBuilder::files(&[
+        ("srv/deleted.env", &line(&first)),
+        ("srv/replaced.env", &line(&second)),
+        ("srv/kept.env", &line(&first)),
+    ]);
+    let next = LayerBuilder::files(&[("srv/replaced.env", "GITHUB_TOKEN=\n")]).whiteout("srv/deleted.env");
+    let image = squashed(&[base, next]);
+    let mut seen: Vec<_> = image
+        .observations
+        .iter()
+        .filter(|o| o.detector == Detector::Secrets)
+        .map(|o| (o.evidence.path.as_ref().unwrap().to_string(), o.evidence.layer, o.evidence.removed_in))
+        .collect();
+    let place = |path: &str, removed_in| (path.to_owned(), Some(0), removed_in);
+    let expect = [place("srv/deleted.env", Some(1)), place("srv/kept.env", None), place("srv/replaced.env", Some(1))];
+    seen.sort();
+    assert_eq!(seen, expect);
+}
+
+#[test]
+fn secrets_of_environment_labels_and_build_arguments_are_found() {
+    let random = |seed: &str| [seed, "3749420818f5090bb39d6"].concat();
+    let mut configuration = ImageConfig::default();
+    configuration.config.env =
+        vec![format!("LINODE_TOKEN={}{}", random("9cd3749420818f50ab17c"), random("e5a81e5f25c0b7d4a9031d"))];
+    configuration.config.labels =
+        [("deploy".to_owned(), ["https://robot:", "Zk7-Qm2x@git.internal.net/x"].concat())].into();
+    configuration.history = vec![model::layer::HistoryEntry {
+        created_by: format!("|1 NPM_TOKEN={} /bin/sh -c npm ci", random("c0a8f1d2e")),
+        ..model::layer::HistoryEntry::default()
+    }];
+    let image = image_with(&built(&[tool("app")]), &configuration);
+    let rule = |kind: &ObservationKind| match kind {
+        ObservationKind::Secret(fact) => fact.rule.clone(),
+        other => panic!("{other:?}"),
+    };
+    let seen: Vec<_> =
+        image.observations.iter().map(|o| (rule(&o.kind), o.evidence.history.clone().unwrap())).collect();
+    let mut places: Vec<&str> = seen.iter().map(|(_, place)| place.as_str()).collect();
+    places.sort_unstable();
+    assert_eq!(places, ["ENV LINODE_TOKEN", "LABEL deploy", "history step 1"], "{seen:?}");
+}
+
+#[test]
 fn configuration_secrets_have_no_layer() {
     let value = ["9cd3749420818f", "5090bb39d6"].concat();
     let mut configuration = ImageConfig::default();

@@ -14,6 +14,7 @@ use engine::intelligence::Library;
 use engine::single::{self, Judged, ReadStatistics, SingleScan};
 use engine::source::{self, OpenImage, OpenOptions, PlatformChoice, SbomDocument, Source};
 use engine::task::scan::{Reading, share_memory};
+use model::extraction::ExtractionRules;
 use model::policy::PolicySet;
 use model::ports::Inspector;
 use model::registry::Credentials;
@@ -301,7 +302,11 @@ impl Scan<'_> {
     /// A bill of materials, in the place of an image. What it cannot tell is a gap for the scanners that were asked for.
     fn sbom(&self, document: &SbomDocument) -> Result<(ScanReport, GateResult)> {
         let started = std::time::Instant::now();
-        let options = DetectorOptions { secret_key: LOCAL_SECRET_KEY, limits: analyze::Limits::default(), rules: analyze::ExtractionRules::default() };
+        let options = DetectorOptions {
+            secret_key: LOCAL_SECRET_KEY,
+            limits: analyze::Limits::default(),
+            rules: ExtractionRules::default(),
+        };
         let version = Detectors::new(options)?.version(Detector::Packages);
         let mut inventory = analyze::sbom::inventory(&document.sbom, version);
         let only = self.scanners.detectors();

@@ -11,16 +11,19 @@ use std::path::Path;
 /// The feeds that hold an ecosystem's advisories.
 const fn feeds_of(ecosystem: Ecosystem) -> &'static [FeedKind] {
     match ecosystem {
-        Ecosystem::Alpine | Ecosystem::Wolfi | Ecosystem::Chainguard => &[FeedKind::Secdb, FeedKind::Osv],
+        Ecosystem::Alpine | Ecosystem::Wolfi | Ecosystem::Chainguard | Ecosystem::MinimOs => {
+            &[FeedKind::Secdb, FeedKind::Osv]
+        }
+        Ecosystem::Arch => &[FeedKind::Arch],
         Ecosystem::Debian => &[FeedKind::DebianTracker, FeedKind::Osv],
-        Ecosystem::Ubuntu
-        | Ecosystem::RedHat
-        | Ecosystem::AlmaLinux
-        | Ecosystem::RockyLinux
-        | Ecosystem::Suse
-        | Ecosystem::OpenSuse
-        | Ecosystem::PhotonOs
-        | Ecosystem::AzureLinux
+        Ecosystem::Ubuntu => &[FeedKind::Osv, FeedKind::Vex],
+        Ecosystem::RedHat | Ecosystem::Suse => &[FeedKind::Csaf, FeedKind::Osv],
+        Ecosystem::AlmaLinux | Ecosystem::RockyLinux => &[FeedKind::Osv, FeedKind::Updateinfo],
+        Ecosystem::PhotonOs => &[FeedKind::Photon, FeedKind::Osv],
+        Ecosystem::AzureLinux => &[FeedKind::Oval, FeedKind::Osv],
+        Ecosystem::OracleLinux => &[FeedKind::Oval],
+        Ecosystem::AmazonLinux | Ecosystem::Fedora => &[FeedKind::Updateinfo],
+        Ecosystem::OpenSuse
         | Ecosystem::OpenEuler
         | Ecosystem::Npm
         | Ecosystem::PyPI
@@ -38,8 +41,6 @@ const fn feeds_of(ecosystem: Ecosystem) -> &'static [FeedKind] {
         | Ecosystem::Julia
         | Ecosystem::Pub
         | Ecosystem::SwiftUrl => &[FeedKind::Osv],
-        // osv.dev has no such ecosystem.
-        Ecosystem::OracleLinux | Ecosystem::AmazonLinux | Ecosystem::Fedora => &[],
     }
 }
 

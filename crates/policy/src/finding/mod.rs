@@ -161,14 +161,15 @@ pub(crate) fn layer_text(inventory: &ImageInventory, layer: Option<u32>) -> Stri
     }
 }
 
-/// Where a file is and what became of it: `etc/key in layer 1: COPY . /, deleted in layer 3 but still extractable`.
+/// Where a file is and what became of it: `etc/key in layer 1: COPY . /, deleted or replaced in layer 3: RUN rm /etc/key
+/// but still extractable`.
 pub(crate) fn place_text(inventory: &ImageInventory, evidence: &Evidence) -> String {
     let entry = || evidence.history.as_deref().map_or_else(|| "the configuration".to_owned(), |h| cut(h, 120));
     let Some(path) = &evidence.path else { return entry() };
     let line = evidence.line.map_or_else(String::new, |line| format!(" line {line}"));
-    let removed = evidence
-        .removed_in
-        .map_or_else(String::new, |layer| format!(", deleted or replaced in layer {layer} but still extractable"));
+    let removed = evidence.removed_in.map_or_else(String::new, |layer| {
+        format!(", deleted or replaced in {} but still extractable", layer_text(inventory, Some(layer)))
+    });
     format!("{path}{line} in {}{removed}", layer_text(inventory, evidence.layer))
 }
 

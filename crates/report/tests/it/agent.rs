@@ -113,6 +113,7 @@ fn assignment() -> Assignment {
         image: Some(image()),
         versions: vec![version()],
         secret_key_hex: "hidden-word".to_owned(),
+        rules_revision: 0,
     }
 }
 
