@@ -113,8 +113,8 @@ pub fn tar_members<R: Read>(
     mut visit: impl FnMut(&str, &mut dyn Read) -> Result<(), Error>,
 ) -> Result<Walked, Error> {
     let stream = Decompressor::new(input, Caps::archive(limits)).map_err(|(stop, _)| stopped(stop))?;
-    let source = BufReader::with_capacity(TAR_BUFFER_BYTES, stream);
-    let mut walker = Walker::new(source, limits.extension_bytes_max);
+    let mut source = BufReader::with_capacity(TAR_BUFFER_BYTES, stream);
+    let mut walker = Walker::new(&mut source, limits.extension_bytes_max);
     let mut member = Member::new();
     let mut walked = Walked::default();
     let mut content = Vec::new();
@@ -143,6 +143,8 @@ pub fn tar_members<R: Read>(
         }
         walked.members += 1;
     }
+    // What follows the last member holds the checksum of what came before it.
+    io::copy(&mut source, &mut io::sink()).map_err(|error| broken(Broken::Input(error)))?;
     Ok(walked)
 }
 
