@@ -8,7 +8,7 @@
 
 use analyze::decompress::{Caps, Decompressor};
 use analyze::secrets::SecretDetector;
-use analyze::{DetectorOptions, Detectors, LayerRequest, Limits, read_layer};
+use analyze::{DetectorOptions, Detectors, LayerRequest, Limits, MemoryBudget, read_layer};
 use model::layer::LayerMedia;
 use model::observation::{Confidence, LayerObservation, ObservationKind};
 use model::ports::{Spool, SpoolFile};
@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Cursor;
 use std::io::Read;
 use std::path::Path;
 use std::time::Instant;
@@ -26,11 +27,13 @@ const ROUNDS: usize = 3;
 /// Larger files are left out of what is searched alone: they would be searched in windows.
 const FILE_BYTES_MAX: u64 = 4 << 20;
 
-struct NoSpool;
+/// Temporary files in memory: what is measured is the processor.
+#[derive(Debug)]
+struct MemorySpool;
 
-impl Spool for NoSpool {
+impl Spool for MemorySpool {
     fn file(&self) -> std::io::Result<Box<dyn SpoolFile>> {
-        Err(std::io::ErrorKind::StorageFull.into())
+        Ok(Box::new(Cursor::new(Vec::new())))
     }
 }
 
@@ -44,6 +47,7 @@ fn main() {
     let folder = arguments.next().expect("usage: detect FOLDER LAYER…");
     let layers: Vec<Vec<u8>> = arguments.map(|path| fs::read(path).expect("a readable layer")).collect();
     let options = DetectorOptions { secret_key: [0; 32], limits: Limits::default(), rules: Default::default() };
+    let memory = MemoryBudget::new(256 << 20);
     let started = Instant::now();
     let detectors = Detectors::new(options).expect("the rules compile");
     let compiling = started.elapsed().as_secs_f64();
@@ -60,7 +64,14 @@ fn main() {
         let only: BTreeSet<Detector> = only.iter().copied().collect();
         passes.push(pass(name, &layers, |blob| {
             let media = LayerMedia::TarGzip;
-            let request = LayerRequest { media, detectors: &detectors, only: &only, spool: &NoSpool, inspector: None };
+            let request = LayerRequest {
+                media,
+                detectors: &detectors,
+                only: &only,
+                spool: &MemorySpool,
+                inspector: None,
+                memory: &memory,
+            };
             let reading = read_layer(blob, &request).expect("memory can be read");
             reading.facts.get(&Detector::Files).map_or(0, |facts| facts.files.len() as u64)
         }));
