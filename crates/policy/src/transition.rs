@@ -71,10 +71,10 @@ fn ended(issue: &Issue, judged: &Judged, gone: Gone<'_>) -> Option<Transition> {
     } else {
         match dismissed {
             Some(Dismissal::Allowed) => Resolution::Excepted,
-            Some(Dismissal::SwitchedOff | Dismissal::BelowConfidence | Dismissal::NoSecret) => {
+            Some(Dismissal::SwitchedOff | Dismissal::BelowConfidence | Dismissal::Harmless) => {
                 Resolution::PolicyChanged
             }
-            Some(Dismissal::Harmless) | None => Resolution::Fixed,
+            None => Resolution::Fixed,
         }
     };
     Some(Transition::Resolve(issue.id, resolution))

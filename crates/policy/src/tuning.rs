@@ -42,8 +42,6 @@ pub enum Dismissal {
     Harmless,
     /// An entry of the allow-list fits.
     Allowed,
-    /// The detector knows that it is no secret: a value of public documentation, an entry of its own allow-list.
-    NoSecret,
 }
 
 /// A finding that is none.
@@ -165,9 +163,6 @@ impl CompiledTuning {
         place: Place<'_>,
         now: Timestamp,
     ) -> Option<(Dismissal, String)> {
-        if let Some(reason) = &secret.dismissed {
-            return Some((Dismissal::NoSecret, reason.clone()));
-        }
         let seen = Sighting { rule: &secret.rule, evidence, fingerprint: Some(&secret.fingerprint) };
         let harmless = || secret.dismissed.as_ref().map(|why| (Dismissal::Harmless, why.clone()));
         let doubtful = || {

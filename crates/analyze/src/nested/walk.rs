@@ -129,7 +129,7 @@ impl Walk<'_> {
             archive_member_bytes_max: self.limits.nested_member_bytes_max + 1,
             // Counted here, over all archives of the file.
             archive_bytes_max: u64::MAX,
-            archive_members_max: self.budget.members,
+            archive_members_max: u64::MAX,
             ..self.limits.clone()
         };
         let mut buffer = Vec::new();
