@@ -65,7 +65,10 @@ fn commands(readme: &str) -> Vec<Problem> {
 }
 
 fn lints(manifest: &str, text: &str) -> Option<Problem> {
-    let inherits = text.split("[lints]").nth(1).is_some_and(|rest| rest.trim_start().starts_with("workspace = true"));
+    // A workspace of its own (the fuzz targets) has no lints to take.
+    let is_own_workspace = text.lines().any(|line| line.trim() == "[workspace]");
+    let inherits = is_own_workspace
+        || text.split("[lints]").nth(1).is_some_and(|rest| rest.trim_start().starts_with("workspace = true"));
     (!inherits).then(|| Problem::new(manifest, 0, "does not take the lints of the workspace"))
 }
 
@@ -112,6 +115,7 @@ mod tests {
     fn every_crate_takes_the_lints_of_the_workspace() {
         assert_eq!(lints("a/Cargo.toml", "[package]\n\n[lints]\nworkspace = true\n"), None);
         assert!(lints("a/Cargo.toml", "[package]\nname = \"a\"\n").is_some());
+        assert_eq!(lints("fuzz/Cargo.toml", "[package]\n\n[workspace]\n"), None);
     }
 
     #[test]

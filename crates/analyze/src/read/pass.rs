@@ -576,14 +576,11 @@ impl<'r> Pass<'r> {
             let detail = format!("layer archive broken after {entries} entries at byte {position}: {}", broken.text());
             self.gaps.push_for_all(LAYER_SCOPE, GapReason::Malformed, detail);
         } else if *position == 0 && Packing::of_media(media) != unpacked.packing {
-            let detail = format!("the layer is empty, and not {} as its media type says", media_word(media));
+            let detail =
+                format!("the layer is empty, and not {} as its media type says", Packing::of_media(media).as_str());
             self.gaps.push_for_all(LAYER_SCOPE, GapReason::Malformed, detail);
         }
     }
-}
-
-const fn media_word(media: LayerMedia) -> &'static str {
-    Packing::of_media(media).as_str()
 }
 
 /// Executables, libraries, scripts and archives of them: what a list of bad files can name.

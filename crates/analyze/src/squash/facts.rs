@@ -65,7 +65,7 @@ impl<'a> LayerFacts<'a> {
             Some(&self.files[found].path)
         };
         let bytes = path.as_bytes();
-        if !memchr::memmem::find(bytes, b"!/").is_some_and(|_| at(bytes).is_none()) {
+        if memchr::memmem::find(bytes, b"!/").is_none() || at(bytes).is_some() {
             return path;
         }
         memchr::memmem::find_iter(bytes, b"!/").find_map(|end| at(&bytes[..end])).unwrap_or(path)

@@ -106,7 +106,7 @@ fn diverted_and_replaced_files_are_not_altered() {
         .file("var/lib/dpkg/diversions", "/usr/bin/sh\n/usr/bin/sh.distrib\ndash\n")
         .file("var/lib/dpkg/info/bash.md5sums", format!("{}  usr/bin/sh\n", md5(b"#!bash")))
         .file("var/lib/dpkg/info/dash.md5sums", format!("{}  usr/bin/sh\n", md5(b"#!dash")));
-    assert_eq!(altered(&image(&blobs(&[diverted.clone()]))), [""; 0]);
+    assert_eq!(altered(&image(&blobs(std::slice::from_ref(&diverted)))), [""; 0]);
     let above = LayerBuilder::new().executable("usr/bin/sh.distrib", EVIL);
     let expect = format!("usr/bin/sh.distrib 1 bash md5:{} md5:{}", md5(b"#!bash"), md5(EVIL));
     assert_eq!(altered(&image(&blobs(&[diverted, above]))), [expect]);
@@ -216,7 +216,7 @@ fn untouched_alpine_images_have_no_altered_files() {
         let name = format!("images/alpine-minirootfs-{version}-{architecture}.tar.gz");
         let Some(path) = testkit::data::path(&name) else { continue };
         let blob = std::fs::read(path).unwrap();
-        assert_eq!(altered(&image(&[blob.clone()])), [""; 0], "{name}");
+        assert_eq!(altered(&image(std::slice::from_ref(&blob))), [""; 0], "{name}");
         let above = LayerBuilder::new().executable("bin/busybox", EVIL).build().blob.to_vec();
         let found = altered(&image(&[blob, above]));
         assert!(found.len() == 1 && found[0].starts_with("bin/busybox 1 busybox sha1:"), "{found:?}");
@@ -256,7 +256,7 @@ fn untouched_files_of_a_package_that_rpm_installed_are_not_altered() {
         .executable("usr/bin/settings", "#!/bin/sh\n# changed\n")
         .file("usr/lib64/libtool.so.1", read("usr/lib64/libtool.so.1"))
         .file("var/lib/rpm/rpmdb.sqlite", read("var/lib/rpm/rpmdb.sqlite"));
-    assert_eq!(altered(&image(&blobs(&[layer.clone()]))), [""; 0]);
+    assert_eq!(altered(&image(&blobs(std::slice::from_ref(&layer)))), [""; 0]);
     let above = LayerBuilder::new().executable("usr/bin/tool", EVIL);
     let found = altered(&image(&blobs(&[layer, above])));
     assert!(found.len() == 1 && found[0].starts_with("usr/bin/tool 1 tool sha256:"), "{found:?}");

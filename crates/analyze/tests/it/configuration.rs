@@ -30,7 +30,7 @@ const PASSWD: &str = "root:x:0:0:root:/root:/bin/ash\napp:x:1000:1000::/app:/bin
 fn accounts_are_those_of_the_last_layer_that_writes_them() {
     let open = LayerBuilder::files(&[("etc/passwd", PASSWD), ("etc/shadow", "root:::0:::::\n")]);
     let expect = ["etc/passwd app 1000 Elsewhere", "etc/passwd root 0 Elsewhere", "etc/shadow root - Empty"];
-    assert_eq!(accounts(&squashed(&[open.clone()])), expect);
+    assert_eq!(accounts(&squashed(std::slice::from_ref(&open))), expect);
     let locked = LayerBuilder::files(&[("etc/shadow", "root:!::0:::::\n")]);
     let expect = ["etc/passwd app 1000 Elsewhere", "etc/passwd root 0 Elsewhere", "etc/shadow root - Locked"];
     assert_eq!(accounts(&squashed(&[open.clone(), locked])), expect);
@@ -66,7 +66,7 @@ fn folders(image: &ImageInventory) -> Vec<String> {
 fn caches_count_what_is_left_in_the_end() {
     let below =
         LayerBuilder::files(&[("var/cache/apk/a", "12345"), ("var/cache/apk/deep/b", "1"), ("var/cached", "x")]);
-    assert_eq!(folders(&squashed(&[below.clone()])), ["var/cache/apk 2 files 6 bytes"]);
+    assert_eq!(folders(&squashed(std::slice::from_ref(&below))), ["var/cache/apk 2 files 6 bytes"]);
     let cleaned = LayerBuilder::new().whiteout("var/cache/apk/a");
     assert_eq!(folders(&squashed(&[below.clone(), cleaned])), ["var/cache/apk 1 files 1 bytes"]);
     let all = LayerBuilder::new().opaque("var/cache");

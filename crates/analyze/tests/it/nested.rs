@@ -56,7 +56,7 @@ fn bzip2(bytes: &[u8]) -> Vec<u8> {
 fn deb(members: &[(&str, &[u8])]) -> Vec<u8> {
     let mut out = b"!<arch>\n".to_vec();
     for (name, content) in members {
-        write!(out, "{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n", 0, 0, 0, 100_644, content.len()).unwrap();
+        writeln!(out, "{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`", 0, 0, 0, 100_644, content.len()).unwrap();
         out.extend_from_slice(content);
         if content.len() % 2 == 1 {
             out.push(b'\n');

@@ -122,11 +122,11 @@ fn check(suite: &str) {
         report["packages"].as_array().expect("packages").iter().map(|p| text(&p["name"])).collect();
     assert!(names.iter().all(|name| listed.contains(*name)), "{names:?} {listed:?}");
     assert_eq!(found, expected, "{suite}");
-    println!(
+    testkit::net::say(&format!(
         "debian {suite}: {} packages, {} rows, all that the tracker implies and no other",
         packages.len(),
         found.len()
-    );
+    ));
 }
 
 #[test]

@@ -38,7 +38,6 @@ fn records(feeds: &Path) -> Vec<(PathBuf, Value)> {
 }
 
 /// As an archive per ecosystem, the form that they are served in.
-#[expect(clippy::disallowed_types, reason = "a test writes archives")]
 fn write_archives(folder: &Path, records: &[(PathBuf, Value)]) {
     fs::create_dir_all(folder).expect("a folder");
     for of_one in records.chunk_by(|(a, _), (b, _)| a.parent() == b.parent()) {
@@ -131,7 +130,7 @@ fn keys(home: &Path, name: &str) -> Option<(PathBuf, PathBuf)> {
     let made = openssl(&["genpkey", "-algorithm", "ed25519", "-out", text(&private)])
         && openssl(&["pkey", "-in", text(&private), "-pubout", "-out", text(&public)]);
     if !made {
-        println!("SKIPPED: there is no openssl to make keys");
+        testkit::net::say("SKIPPED: there is no openssl to make keys");
     }
     made.then_some((private, public))
 }

@@ -89,7 +89,7 @@ async fn settings_of_rules_show_only_the_difference_and_ask_no_registry() {
 
     put_tuning(&server, json!({ "rules": [{ "id": "root-user", "enabled": false }] })).await;
     let (gone, new) = difference(&before, &server.open_issues().await);
-    assert_eq!(new, [String::new(); 0]);
+    assert_eq!(new, Vec::<String>::new());
     assert_eq!(gone.iter().filter(|key| key.ends_with(" root-user")).count(), 2, "{gone:?}");
     let of_the_check = |key: &String| key.ends_with(" root-user") || key.ends_with(" cis-docker-4.1");
     assert!(gone.iter().all(of_the_check), "{gone:?}");
@@ -97,13 +97,13 @@ async fn settings_of_rules_show_only_the_difference_and_ask_no_registry() {
 
     put_tuning(&server, json!({ "minimum_confidence": "high" })).await;
     let (gone, new) = difference(&before, &server.open_issues().await);
-    assert_eq!(new, [String::new(); 0]);
+    assert_eq!(new, Vec::<String>::new());
     assert!(!gone.is_empty() && gone.iter().all(|key| is_of_secrets(key)), "{gone:?}");
 
     let entry = json!({ "paths": ["app/*"], "images": ["real/team/*"], "reason": "rotated every hour" });
     put_tuning(&server, json!({ "allow": [entry] })).await;
     let (gone, new) = difference(&before, &server.open_issues().await);
-    assert_eq!(new, [String::new(); 0]);
+    assert_eq!(new, Vec::<String>::new());
     assert_eq!(gone.iter().filter(|key| key.contains(" app/config.env ")).count(), 1, "{gone:?}");
     assert!(gone.iter().all(|key| key.contains(" app/config.env ")), "the other file stays: {gone:?}");
     let stored = server.get("/rules/tuning").await;
@@ -192,7 +192,7 @@ async fn a_new_pattern_reads_each_layer_once_and_says_what_is_not_read_yet() {
     registry.push("team/third", "1", &second);
     discover(&server, id, "team/third", &second).await;
     server.settled(id, PATIENCE).await;
-    assert_eq!(unread(&server).await, [String::new(); 0]);
+    assert_eq!(unread(&server).await, Vec::<String>::new());
     let before = server.open_issues().await;
 
     // Nobody reads: the rules are stored, the gap shows, and nothing is lost when the server is killed.
@@ -214,7 +214,7 @@ async fn a_new_pattern_reads_each_layer_once_and_says_what_is_not_read_yet() {
     assert!(reads.values().all(|count| *count == 1), "{reads:?}");
     assert_eq!(reads.len(), 3, "the base and one layer of each image: {reads:?}");
     let (gone, new) = difference(&before, &server.open_issues().await);
-    assert_eq!(gone, [String::new(); 0]);
+    assert_eq!(gone, Vec::<String>::new());
     assert!(new.iter().any(|key| key.ends_with(" zebra-key")), "{new:?}");
 
     // Taken back, the same way.

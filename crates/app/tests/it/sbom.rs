@@ -149,7 +149,8 @@ fn agrees_with_syft(syft: &str, home: &Path, intel: &str, own: &str, theirs: &st
         assert_eq!(apk(&found), apk(&ours), "{theirs} as {format}");
         assert_eq!(rows(&found), rows(&ours), "{theirs} as {format}");
     }
-    println!("sbom: {} vulnerability rows of {own} agree with four forms of syft", rows(&ours).len());
+    let count = rows(&ours).len();
+    testkit::net::say(&format!("sbom: {count} vulnerability rows of {own} agree with four forms of syft"));
 }
 
 #[test]

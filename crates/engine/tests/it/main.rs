@@ -3,6 +3,7 @@
 #![expect(unreachable_pub, reason = "helpers of one test binary are shared between its modules")]
 
 mod coverage;
+#[cfg(test)]
 mod feeds;
 mod hostile;
 mod office;

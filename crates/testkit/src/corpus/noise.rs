@@ -16,7 +16,8 @@ const NAMES: &[&str] =
     &["password", "token", "secret", "apiKey", "credential", "accessKey", "passphrase", "clientSecret"];
 
 fn word(random: &mut Random) -> &'static str {
-    *random.pick::<&str>(WORDS)
+    let chosen: &&'static str = random.pick(WORDS);
+    chosen
 }
 
 fn hex(random: &mut Random, count: usize) -> String {

@@ -30,8 +30,11 @@ fn algorithm(header: &Header<'_>) -> Result<Option<ChecksumAlgorithm>, &'static 
     })
 }
 
+/// Files with the checksums that a package records.
+type Recorded = Vec<(LayerPath, Checksum)>;
+
 /// What the header records. The second answer is true when its algorithm is not one that is compared.
-pub(super) fn recorded(header: &Header<'_>) -> Result<(Vec<(LayerPath, Checksum)>, bool), &'static str> {
+pub(super) fn recorded(header: &Header<'_>) -> Result<(Recorded, bool), &'static str> {
     let (Some(names), Some(folders), Some(indexes), Some(digests), Some(modes)) = (
         header.texts(tag::BASENAMES)?,
         header.texts(tag::DIRNAMES)?,
