@@ -116,8 +116,8 @@ pub fn changes_between(before: &InstalledGeneration, now: &InstalledGeneration) 
         if old.map(|feed| feed.digest) == new.map(|feed| feed.digest) {
             continue;
         }
-        let old = old.map(|feed| open_segment(&feed.bytes)).transpose()?;
-        let new = new.map(|feed| open_segment(&feed.bytes)).transpose()?;
+        let old = old.map(|feed| open_segment(&feed.bytes)).transpose()?.flatten();
+        let new = new.map(|feed| open_segment(&feed.bytes)).transpose()?.flatten();
         total.merge(intel::changes(old.as_ref(), new.as_ref()).map_err(crate::error::from_intel)?);
     }
     Ok(total)
@@ -143,14 +143,26 @@ fn load(generation: InstalledGeneration) -> Result<Loaded> {
         let meta: FeedMeta = serde_json::from_str(&feed.meta_json).map_err(|e| {
             Error::because(ErrorKind::Malformed, format!("the description of the feed {} cannot be read", feed.id), e)
         })?;
-        segments.push((meta, open_segment(&feed.bytes)?));
+        match open_segment(&feed.bytes)? {
+            Some(segment) => segments.push((meta, segment)),
+            None => tracing::warn!(
+                "the feed {} was compiled by another version of this program and is left out: import it again",
+                feed.id
+            ),
+        }
     }
     Ok(Loaded { intelligence: Intelligence::new(generation.number, segments) })
 }
 
-fn open_segment(bytes: &Arc<store::Mapped>) -> Result<Segment> {
+/// `None` for a segment that another version of the program compiled: until its feed is imported again there are no
+/// advisories of it, which is a gap, and everything else goes on.
+fn open_segment(bytes: &Arc<store::Mapped>) -> Result<Option<Segment>> {
     let bytes: Arc<dyn AsRef<[u8]> + Send + Sync> = Arc::clone(bytes) as _;
-    Segment::open(bytes).map_err(crate::error::from_intel)
+    match Segment::open(bytes) {
+        Ok(segment) => Ok(Some(segment)),
+        Err(error) if error.kind == intel::ErrorKind::Unsupported => Ok(None),
+        Err(error) => Err(crate::error::from_intel(error)),
+    }
 }
 
 /// The hexadecimal SHA-256 of some bytes.

@@ -144,3 +144,39 @@ async fn sources_on_this_machine_are_read_and_their_failures_are_kept() {
     assert_eq!((kept.records, kept.imported_at), (1, now()));
     assert!(kept.error.is_some());
 }
+
+/// Makes every segment below a folder one of an earlier format.
+fn age_segments(folder: &Path) -> usize {
+    let mut aged = 0;
+    for entry in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+        if entry.is_dir() {
+            aged += age_segments(&entry);
+            continue;
+        }
+        let mut bytes = std::fs::read(&entry).unwrap();
+        if bytes.starts_with(b"PRATIQSG") {
+            bytes[8..12].copy_from_slice(&1_u32.to_le_bytes());
+            std::fs::write(&entry, bytes).unwrap();
+            aged += 1;
+        }
+    }
+    aged
+}
+
+#[test]
+fn feeds_of_an_earlier_format_are_left_out_until_they_are_imported_again() {
+    let temporary = tempfile::tempdir().unwrap();
+    let path = temporary.path().join("intel");
+    let folder = IntelFolder::open(&path).unwrap();
+    let documents = golden();
+    let good = temporary.path().join("good");
+    std::fs::create_dir(&good).unwrap();
+    write(&good, &documents, |_, bytes| bytes);
+    let imported = feeds::import(&folder, &good, now()).unwrap().feeds.len();
+    let known = || engine::intelligence::Library::open(&path).unwrap().current().intelligence.feeds().len();
+    assert_eq!(known(), imported);
+    assert_eq!(age_segments(&path), imported);
+    assert_eq!(known(), 0, "what cannot be read has no answers");
+    assert_eq!(feeds::import(&folder, &good, later()).unwrap().feeds.len(), imported);
+    assert_eq!(known(), imported);
+}
