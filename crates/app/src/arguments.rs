@@ -37,7 +37,7 @@ pub(crate) enum Command {
     Demo(DemoArguments),
 }
 
-/// REF: [registry/]repo[:tag][@digest], oci:DIR[:tag], oci-archive:FILE[:tag], docker-archive:FILE[:tag] or sbom:FILE.
+/// REF: `[registry/]repo[:tag][@digest]`, `oci:DIR[:tag]`, `oci-archive:FILE[:tag]`, `docker-archive:FILE[:tag]` or `sbom:FILE`.
 #[derive(Debug, Args)]
 pub(crate) struct ScanArguments {
     /// The image: a registry reference, or oci:, oci-archive:, docker-archive: and a path; or sbom: and a bill of materials.
@@ -311,7 +311,7 @@ pub(crate) enum FeedsAction {
     },
     /// Download an artifact from a registry and put its feeds into force; REF@sha256:… needs no signature.
     Pull {
-        /// [registry/]repository[:tag][@digest]
+        /// `[registry/]repository[:tag][@digest]`
         #[arg(value_name = "REF")]
         reference: model::ImageRef,
         #[command(flatten)]

@@ -3,7 +3,7 @@
 //! Not here: judgement, SQL, outbound sockets. Handlers translate between requests and calls of `engine` and `store`.
 //!
 //! Invariants: every route but the login, the set-up link, the assets and the health probes names the role that it
-//! needs, in the table that also makes the router ([`routes`]); text that comes from an image is escaped wherever it
+//! needs, in the table that also makes the router (`routes`); text that comes from an image is escaped wherever it
 //! is shown; a token's text is never stored, only its hash.
 
 mod agent_groups;

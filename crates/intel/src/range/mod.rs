@@ -1,7 +1,7 @@
 //! Ranges of versions, as advisories and package managers write them: VERS (`vers:pypi/>=1.0|<2.0`) and each
 //! ecosystem's own form (`^1.2.3`, `~> 2.0`, `[1.0,2.0)`).
 //!
-//! Not here: the events of OSV records, which are stretches already ([`matching`](crate::matching)).
+//! Not here: the events of OSV records, which are stretches already (`matching`).
 //!
 //! Invariant: [`Range::contains`] answers with the scheme's own order or says which version it could not read; it never
 //! guesses.
