@@ -26,7 +26,7 @@ fn rootfs(suite: &str) -> Option<PathBuf> {
     let made = Command::new("mmdebstrap")
         .args(["--variant=minbase", "--quiet", INCLUDE, suite])
         .arg(&partial)
-        .arg(format!("deb http://deb.debian.org/debian {suite} main"))
+        .arg(format!("deb {} {suite} main", archive().unwrap_or_default()))
         .stdin(Stdio::null())
         .status();
     if !made.is_ok_and(|status| status.success()) {
@@ -36,6 +36,13 @@ fn rootfs(suite: &str) -> Option<PathBuf> {
     }
     std::fs::rename(&partial, &kept).expect("the image is kept");
     Some(kept)
+}
+
+/// Where this machine gets Debian's packages from, apart from security updates.
+fn archive() -> Option<String> {
+    let listed = Command::new("apt-get").args(["indextargets", "--format", "$(REPO_URI)"]).output().ok()?;
+    let listed = String::from_utf8(listed.stdout).ok()?;
+    listed.lines().find(|address| !address.contains("security") && address.contains("debian")).map(str::to_owned)
 }
 
 /// `var/lib/dpkg/status` of a root file system.
