@@ -50,6 +50,7 @@ const PURE: [(&str, &[&str]); 5] = [
             "aho-corasick",
             "memchr",
             "regex",
+            "regex-syntax",
             "boreal",
             "toml",
             "postcard",

@@ -14,7 +14,9 @@ mod content;
 mod embedded;
 mod exceptions;
 mod gitleaks;
+mod grams;
 mod judge;
+mod opening;
 mod own;
 mod prefilter;
 mod rule;
@@ -101,7 +103,7 @@ impl SecretDetector {
         rules.retain(|rule| !disabled.iter().any(|id| id == rule.id()));
         let mut fingerprint = model::Digest::from_bytes(hash.finalize().into()).hex();
         fingerprint.truncate(32);
-        let scanner = Scanner::new(rules, Known { allow: AllowList::parse(embedded::ALLOW)?, exceptions })?;
+        let scanner = Scanner::new(rules, Known { allow: AllowList::parse(embedded::ALLOW)?, exceptions });
         Ok((Self { key, scanner, fingerprint }, problems))
     }
 

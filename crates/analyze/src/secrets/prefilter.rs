@@ -1,27 +1,18 @@
 //! Finds the keywords of all rules in one pass, before any pattern is tried.
 //!
-//! One automaton holds every keyword. A step of an automaton waits for the table entry of the step before, so
-//! four parts of the text are walked side by side: four waits overlap, which is about three times as fast as
-//! one walk. Keywords are told apart by case only where one is hit.
-//!
-//! Invariant: every occurrence of every keyword is reported once, overlapping ones too.
+//! Not here: how the places are told where keywords may stand ([`super::grams`]). Keywords are compared only there, and
+//! told apart by case only where one is hit. Invariant: every occurrence of every keyword is reported once, overlapping
+//! ones too.
 
+use super::grams::{Grams, Sought};
+use super::opening::Bytes;
 use crate::secrets::rule::{Rule, Source};
-use crate::{Error, ErrorKind};
-use aho_corasick::automaton::{Automaton, StateID};
-use aho_corasick::dfa::DFA;
-use aho_corasick::packed::Searcher;
-use aho_corasick::{Anchored, MatchKind, PatternID, Span, StartKind, packed};
+use aho_corasick::Span;
+use aho_corasick::packed::{self, Searcher};
 use std::collections::BTreeMap;
 
-/// How many parts of a text are walked side by side.
-const LANES: usize = 4;
-
-/// Shorter texts are walked as one.
-const LANES_FROM_BYTES: usize = 256;
-
 /// The packed search takes so many patterns at most, and prefers few.
-const GATE_PATTERNS_MAX: usize = 127;
+const PACKED_PATTERNS_MAX: usize = 127;
 
 /// One rule's use of a keyword.
 #[derive(Debug)]
@@ -31,23 +22,36 @@ struct Use {
     exact: Option<Box<[u8]>>,
 }
 
+/// A keyword in lower case, and who uses it.
+#[derive(Debug)]
+struct Keyword {
+    text: Box<[u8]>,
+    uses: Vec<Use>,
+    /// The bytes that may follow it, the first and the second, for any of its rules.
+    follows: [Bytes; 2],
+    /// All of its rules only look at it where it begins a word.
+    begins_word: bool,
+}
+
+/// How the places are told where keywords may stand.
+#[derive(Debug)]
+enum Places {
+    /// For text, where some keywords are frequent.
+    Grams(Grams),
+    /// For binary files, where next to none occur, if their keywords are few.
+    Packed(Searcher),
+}
+
 /// The keywords of the rules that read one source.
 #[derive(Debug)]
 pub(super) struct Prefilter {
-    automaton: DFA,
-    start: StateID,
-    /// By pattern of the automaton.
-    uses: Vec<Vec<Use>>,
-    /// Finds quickly where keywords begin; only for binary files, where next to none do.
-    gate: Option<Searcher>,
+    keywords: Vec<Keyword>,
+    places: Places,
 }
 
 impl Prefilter {
     /// Compiles the keywords of those `rules` that read `source`.
-    ///
-    /// # Errors
-    /// When the keywords are too many or too long for an automaton.
-    pub(super) fn new(rules: &[Rule], source: Source) -> Result<Self, Error> {
+    pub(super) fn new(rules: &[Rule], source: Source) -> Self {
         let mut by_keyword: BTreeMap<String, Vec<Use>> = BTreeMap::new();
         for (index, rule) in rules.iter().enumerate().filter(|(_, rule)| rule.sources().contains(&source)) {
             for keyword in rule.keywords() {
@@ -55,110 +59,68 @@ impl Prefilter {
                 by_keyword.entry(keyword.to_ascii_lowercase()).or_default().push(Use { rule: index, exact });
             }
         }
-        let refuse = |e| Error::because(ErrorKind::LimitExceeded, "the keywords of the secret rules are too many", e);
-        let automaton = DFA::builder()
-            .ascii_case_insensitive(true)
-            .match_kind(MatchKind::Standard)
-            .start_kind(StartKind::Unanchored)
-            .prefilter(false)
-            .build(by_keyword.keys())
-            .map_err(refuse)?;
-        let start = automaton
-            .start_state(Anchored::No)
-            .map_err(|e| Error::because(ErrorKind::Internal, "the keyword automaton has no start", e))?;
-        let gate = if source == Source::Binary { gate(&by_keyword) } else { None };
-        Ok(Self { automaton, start, uses: by_keyword.into_values().collect(), gate })
+        let keyword = |(text, uses): (String, Vec<Use>)| {
+            let of_rules = || uses.iter().map(|usage| rules[usage.rule].follows(&text));
+            let follows = of_rules().reduce(|a, b| [a[0].union(b[0]), a[1].union(b[1])]).unwrap_or([Bytes::ALL; 2]);
+            let begins_word = uses.iter().all(|usage| rules[usage.rule].keyword_begins_word());
+            Keyword { text: text.into_bytes().into(), uses, follows, begins_word }
+        };
+        let keywords: Vec<Keyword> = by_keyword.into_iter().map(keyword).collect();
+        let packed = if source == Source::Binary { packed(&keywords) } else { None };
+        let places =
+            packed.map_or_else(|| Places::Grams(Grams::new(keywords.iter().map(Keyword::sought))), Places::Packed);
+        Self { keywords, places }
     }
 
     /// Calls `found` with (offset, rule) for each keyword in the text; not in the order of offsets.
     pub(super) fn hits(&self, text: &[u8], mut found: impl FnMut(usize, usize)) {
-        let mut report = |end: usize, pattern: PatternID, before: usize| {
-            let start = end - self.automaton.pattern_len(pattern);
-            if start >= before {
-                return;
-            }
-            for usage in &self.uses[pattern.as_usize()] {
-                if usage.exact.as_ref().is_none_or(|exact| text[start..end] == **exact) {
-                    found(start, usage.rule);
-                }
-            }
-        };
-        if let Some(gate) = &self.gate {
-            let mut from = 0;
-            while let Some(hit) = gate.find_in(text, Span { start: from, end: text.len() }) {
-                let reach = text.len().min(hit.start() + self.automaton.max_pattern_len());
-                let here = hit.start() + 1;
-                self.walk(self.start, &text[hit.start()..reach], hit.start(), |end, p| report(end, p, here));
-                from = here;
-            }
-            return;
-        }
-        if text.len() < LANES_FROM_BYTES.max(LANES * self.automaton.max_pattern_len()) {
-            self.walk(self.start, text, 0, |end, pattern| report(end, pattern, text.len()));
-            return;
-        }
-        let part = text.len() / LANES;
-        let states = self.walk_lanes(text, part, &mut report);
-        for (lane, state) in states.into_iter().enumerate() {
-            // What begins in this lane may end in the next; what begins there is the next lane's.
-            let border = (lane + 1) * part;
-            let last = lane + 1 == LANES;
-            let reach = if last { text.len() } else { border + self.automaton.max_pattern_len() - 1 };
-            let before = if last { text.len() } else { border };
-            self.walk(state, &text[border..reach], border, |end, pattern| report(end, pattern, before));
-        }
-    }
-
-    fn walk_lanes(
-        &self,
-        text: &[u8],
-        part: usize,
-        report: &mut impl FnMut(usize, PatternID, usize),
-    ) -> [StateID; LANES] {
-        let lanes: [&[u8]; LANES] = std::array::from_fn(|lane| &text[lane * part..(lane + 1) * part]);
-        let mut states = [self.start; LANES];
-        for at in 0..part {
-            let mut special = false;
-            for (state, lane) in states.iter_mut().zip(lanes) {
-                *state = self.automaton.next_state(Anchored::No, *state, lane[at]);
-                special |= self.automaton.is_special(*state);
-            }
-            if special {
-                for (lane, state) in states.iter().enumerate() {
-                    self.matches(*state, |pattern| report(lane * part + at + 1, pattern, text.len()));
+        match &self.places {
+            Places::Grams(grams) => grams.offers(text, |keyword, start| {
+                self.keywords[keyword].report_at(text, start, &mut found);
+            }),
+            Places::Packed(searcher) => {
+                let mut from = 0;
+                while let Some(hit) = searcher.find_in(text, Span { start: from, end: text.len() }) {
+                    let start = hit.start();
+                    self.keywords.iter().for_each(|keyword| keyword.report_at(text, start, &mut found));
+                    from = start + 1;
                 }
             }
         }
-        states
+    }
+}
+
+impl Keyword {
+    fn sought(&self) -> Sought<'_> {
+        let mut spellings = self.uses.iter().map(|usage| usage.exact.as_deref());
+        let first = spellings.next().flatten();
+        let exact = first.filter(|_| spellings.all(|spelling| spelling == first));
+        Sought { text: &self.text, exact, follows: self.follows, begins_word: self.begins_word }
     }
 
-    fn walk(&self, mut state: StateID, text: &[u8], base: usize, mut report: impl FnMut(usize, PatternID)) {
-        for (at, byte) in text.iter().enumerate() {
-            state = self.automaton.next_state(Anchored::No, state, *byte);
-            if self.automaton.is_special(state) {
-                self.matches(state, |pattern| report(base + at + 1, pattern));
-            }
+    /// Reports the rules that use the keyword, if it stands at `start`.
+    fn report_at(&self, text: &[u8], start: usize, found: &mut impl FnMut(usize, usize)) {
+        let Some(there) = text.get(start..start + self.text.len()) else { return };
+        if !there.eq_ignore_ascii_case(&self.text) {
+            return;
         }
-    }
-
-    fn matches(&self, state: StateID, mut report: impl FnMut(PatternID)) {
-        if self.automaton.is_match(state) {
-            for index in 0..self.automaton.match_len(state) {
-                report(self.automaton.match_pattern(state, index));
+        for usage in &self.uses {
+            if usage.exact.as_ref().is_none_or(|exact| *there == **exact) {
+                found(start, usage.rule);
             }
         }
     }
 }
 
 /// A packed search for the exact spellings; `None` where the processor or the keywords do not allow one.
-fn gate(by_keyword: &BTreeMap<String, Vec<Use>>) -> Option<Searcher> {
+fn packed(keywords: &[Keyword]) -> Option<Searcher> {
     let mut spellings: Vec<&[u8]> = Vec::new();
-    for usage in by_keyword.values().flatten() {
+    for usage in keywords.iter().flat_map(|keyword| &keyword.uses) {
         spellings.push(usage.exact.as_deref()?);
     }
     spellings.sort_unstable();
     spellings.dedup();
-    if spellings.is_empty() || spellings.len() > GATE_PATTERNS_MAX {
+    if spellings.is_empty() || spellings.len() > PACKED_PATTERNS_MAX {
         return None;
     }
     packed::Config::new().heuristic_pattern_limits(false).builder().extend(spellings).build()
@@ -174,13 +136,13 @@ mod tests {
         let rule = |id: &str, keywords: &str, ignore_case: bool| {
             format!(
                 "[[rule]]\nid = \"{id}\"\ntitle = \"\"\nseverity = \"low\"\nreference = \"\"\nexamples = []\n\
-                 counter_examples = []\nkeywords = {keywords}\nignore_case = {ignore_case}\n\
+                 counter_examples = []\nkeywords = {keywords}\nignore_case = {ignore_case}\nboundary = false\n\
                  pattern = \"(?P<value>a)\"\nsources = [\"text\", \"binary\"]\n"
             )
         };
         let mut toml = rule("one", r#"["ab", "abab"]"#, false) + &rule("two", r#"["BA"]"#, source == Source::Text);
         toml += &rule("three", r#"["longest-keyword"]"#, false);
-        Prefilter::new(&parse_rules("test", &toml).unwrap(), source).unwrap()
+        Prefilter::new(&parse_rules("test", &toml).unwrap(), source)
     }
 
     fn expected(text: &[u8], ignore_case: bool) -> Vec<(usize, usize)> {
@@ -215,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn keywords_across_the_borders_of_the_lanes_are_found() {
+    fn keywords_across_the_borders_of_blocks_are_found() {
         let prefilter = prefilter(Source::Text);
         for at in 0..600 {
             let mut text = vec![b'.'; 640];

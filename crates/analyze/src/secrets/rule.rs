@@ -4,6 +4,7 @@
 //! Invariant: a rule reads at most `before` bytes before its keyword and `after` bytes from it on, so a file
 //! of any length is searched in linear time. A rule without keywords walks the whole text once, which is linear too.
 
+use super::opening::{Bytes, Opening};
 use crate::secrets::validate::Validator;
 use crate::{Error, ErrorKind};
 use model::Severity;
@@ -198,6 +199,7 @@ pub struct Rule {
     reach: Reach,
     extras: Extras,
     patterns: OnceLock<Patterns>,
+    opening: OnceLock<Opening>,
 }
 
 #[derive(Debug)]
@@ -354,12 +356,12 @@ impl Rule {
     fn new(form: Form) -> Result<Self, (String, String)> {
         form.check().map_err(|why| (form.id.clone(), why))?;
         let reach = if form.keywords.is_empty() { Reach::Whole } else { Reach::Keyword };
-        Ok(Self { form, reach, extras: Extras::default(), patterns: OnceLock::new() })
+        Ok(Self { form, reach, extras: Extras::default(), patterns: OnceLock::new(), opening: OnceLock::new() })
     }
 
     /// A rule with a reach of its own.
     pub(super) const fn reaching(form: Form, reach: Reach, extras: Extras) -> Self {
-        Self { form, reach, extras, patterns: OnceLock::new() }
+        Self { form, reach, extras, patterns: OnceLock::new(), opening: OnceLock::new() }
     }
 
     /// Compiles the patterns, to learn whether they are sound. The rules that ship with the program are checked
@@ -387,6 +389,18 @@ impl Rule {
     fn patterns(&self) -> &Patterns {
         let compile = || Patterns::compile(&self.form, &self.reach, &self.extras);
         self.patterns.get_or_init(|| compile().expect("a rule's patterns are checked before they are used"))
+    }
+
+    /// How a match begins that is pinned to its keyword; other rules tell nothing.
+    fn opening(&self) -> &Opening {
+        let is_pinned = matches!(self.reach, Reach::Keyword) && self.form.before == 0;
+        self.opening.get_or_init(|| if is_pinned { Opening::of(&self.form.text()) } else { Opening::default() })
+    }
+
+    /// The bytes that may follow one of the rule's keywords, the first and the second.
+    pub(super) fn follows(&self, keyword: &str) -> [Bytes; 2] {
+        let end = self.form.offset + keyword.len();
+        [end, end + 1].map(|place| self.opening().at(place))
     }
 
     /// Names the rule in findings, policies and reports; never changes.
@@ -483,6 +497,11 @@ impl Rule {
         })
     }
 
+    /// Does every hit of a keyword at which a match [may begin](Self::may_begin) begin a word?
+    pub(super) const fn keyword_begins_word(&self) -> bool {
+        matches!(self.reach, Reach::Keyword) && self.form.boundary && self.form.offset == 0
+    }
+
     /// May a match begin where this hit of a keyword says? Costs next to nothing, whatever the text.
     pub(super) fn may_begin(&self, text: &[u8], hit: usize) -> bool {
         let start = hit.checked_sub(self.form.offset);
@@ -497,6 +516,9 @@ impl Rule {
             0 => (start, &text[start..end], 0),
             before => (0, &text[..end], hit.saturating_sub(before)),
         };
+        if !self.opening().admits(&text[start..end]) {
+            return None;
+        }
         let pattern = &self.patterns().pattern;
         if !pattern.is_match_at(haystack, from) {
             return None;
@@ -522,7 +544,7 @@ fn unquoted(text: &[u8], value: Range<usize>) -> Range<usize> {
 }
 
 /// Does a word begin here? `\n`, `\t` and `\r` spelled as escapes, and `%3D`, end the word before.
-fn begins_word(text: &[u8], at: usize) -> bool {
+pub(super) fn begins_word(text: &[u8], at: usize) -> bool {
     let before = &text[..at];
     match before {
         [] => true,

@@ -7,7 +7,6 @@ use super::judge::{Case, Judged, Known, judge};
 use super::prefilter::Prefilter;
 use super::rule::{Match, Reach, Rule, Source};
 use super::surroundings::Surroundings;
-use crate::Error;
 use model::observation::ConfidenceReasons;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -79,14 +78,11 @@ pub(super) struct Findings {
 
 impl Scanner {
     /// Compiles the prefilters of the rules.
-    ///
-    /// # Errors
-    /// When there are too many keywords.
-    pub(super) fn new(rules: Vec<Rule>, known: Known) -> Result<Self, Error> {
-        let [text, binary, configuration] = Source::ALL.map(|source| Prefilter::new(&rules, source));
+    pub(super) fn new(rules: Vec<Rule>, known: Known) -> Self {
+        let prefilters = Source::ALL.map(|source| Prefilter::new(&rules, source));
         let has_none = |(at, rule): (usize, &Rule)| rule.keywords().is_empty().then_some(at);
         let everywhere = rules.iter().enumerate().filter_map(has_none).collect();
-        Ok(Self { prefilters: [text?, binary?, configuration?], rules, everywhere, known })
+        Self { prefilters, rules, everywhere, known }
     }
 
     /// The rules.
