@@ -5,6 +5,8 @@
 //! shows none gets both. Files where no package puts any are left alone. Invariant: what is computed depends on the
 //! entries before, in archive order, and on nothing else.
 
+use crate::analyzer::{FileEntry, FileForm};
+use crate::nested::{Form, HEAD_BYTES};
 use md5::Md5;
 use model::checksum::{Checksum, ChecksumAlgorithm};
 use model::inventory::FileChecksums;
@@ -31,17 +33,39 @@ const RPM: [&[u8]; 6] =
 const SYSTEM: [&[u8]; 5] = [b"bin/", b"sbin/", b"lib", b"usr/", b"opt/"];
 const NOT_SYSTEM: &[u8] = b"usr/local/";
 
+/// Which checksums a file needs besides SHA-256.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Wanted {
+    md5: bool,
+    sha1: bool,
+}
+
+impl Wanted {
+    pub(super) const fn is_empty(self) -> bool {
+        !self.md5 && !self.sha1
+    }
+
+    /// The checksums of a whole file.
+    pub(super) fn of(self, content: &[u8]) -> Vec<Checksum> {
+        let mut hashers = self.hashers();
+        hashers.update(content);
+        hashers.finish()
+    }
+
+    pub(super) fn hashers(self) -> Hashers {
+        Hashers { md5: self.md5.then(Md5::new), sha1: self.sha1.then(Sha1::new) }
+    }
+}
+
 /// Computes what one file needs, as its content comes.
 #[derive(Debug)]
 pub(super) struct Hashers {
-    sha256: Sha256,
     md5: Option<Md5>,
     sha1: Option<Sha1>,
 }
 
 impl Hashers {
     pub(super) fn update(&mut self, piece: &[u8]) {
-        self.sha256.update(piece);
         if let Some(md5) = &mut self.md5 {
             md5.update(piece);
         }
@@ -50,11 +74,10 @@ impl Hashers {
         }
     }
 
-    fn finish(self) -> (Digest, Vec<Checksum>) {
-        let digest = Digest::from_bytes(self.sha256.finalize().into());
+    pub(super) fn finish(self) -> Vec<Checksum> {
         let md5 = self.md5.and_then(|md5| Checksum::new(ChecksumAlgorithm::Md5, &md5.finalize()));
         let sha1 = self.sha1.and_then(|sha1| Checksum::new(ChecksumAlgorithm::Sha1, &sha1.finalize()));
-        (digest, md5.into_iter().chain(sha1).collect())
+        md5.into_iter().chain(sha1).collect()
     }
 }
 
@@ -76,31 +99,40 @@ impl Checksums {
     }
 
     /// What to compute for a file that is worth a digest.
-    pub(super) fn hashers(&self, path: &LayerPath) -> Hashers {
+    pub(super) fn wanted(&self, path: &LayerPath) -> Wanted {
         let Family { dpkg, apk, rpm } = self.family;
         let path = path.as_bytes();
         let is_of_package = SYSTEM.iter().any(|start| path.starts_with(start)) && !path.starts_with(NOT_SYSTEM);
         let is_unknown = !dpkg && !apk && !rpm;
-        Hashers {
-            sha256: Sha256::new(),
-            md5: (is_of_package && (dpkg || is_unknown)).then(Md5::new),
-            sha1: (is_of_package && (apk || is_unknown)).then(Sha1::new),
-        }
+        Wanted { md5: is_of_package && (dpkg || is_unknown), sha1: is_of_package && (apk || is_unknown) }
     }
 
-    /// Keeps what was computed for entry `number`. Answers its digest.
-    pub(super) fn keep(&mut self, number: u32, path: &LayerPath, hashers: Hashers) -> Digest {
-        let (digest, checksums) = hashers.finish();
+    /// Keeps what was computed for entry `number`.
+    pub(super) fn keep(&mut self, number: u32, path: &LayerPath, checksums: Vec<Checksum>) {
         if !checksums.is_empty() {
             self.found.push((number, FileChecksums { path: path.clone(), checksums }));
         }
-        digest
     }
 
     /// The checksums of the entries that stayed.
     pub(super) fn into_files(self, superseded: &HashSet<u32>) -> Vec<FileChecksums> {
         self.found.into_iter().filter(|(number, _)| !superseded.contains(number)).map(|(_, file)| file).collect()
     }
+}
+
+/// Executables, libraries, scripts and archives of them: what a list of bad files can name.
+pub(super) fn is_worth_a_digest(entry: &FileEntry<'_>, content: &[u8]) -> bool {
+    let form = FileForm::of(&content[..content.len().min(FileForm::MAGIC_BYTES)]);
+    let archive = || Form::of(entry.path, &content[..content.len().min(HEAD_BYTES)]);
+    entry.bytes > 0
+        && (entry.is_executable()
+            || form.is_machine_code()
+            || form == FileForm::Script
+            || archive().is_some_and(|archive| archive.is_of_interest(entry.path)))
+}
+
+pub(super) fn digest_of(content: &[u8]) -> Digest {
+    Digest::from_bytes(Sha256::digest(content).into())
 }
 
 #[cfg(test)]
@@ -115,8 +147,7 @@ mod tests {
                 checksums.note_entry(&LayerPath::from(*path));
             }
             let path = LayerPath::from(path);
-            let hashers = checksums.hashers(&path);
-            let (_, found) = hashers.finish();
+            let found = checksums.wanted(&path).of(b"");
             let words: Vec<_> = found.iter().map(|checksum| checksum.algorithm().as_str()).collect();
             assert_eq!(words.join(" "), expect, "{before:?} {path}");
         };

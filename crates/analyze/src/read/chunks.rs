@@ -1,4 +1,4 @@
-//! The uncompressed stream on the analysing side: whole chunks, hashed as they arrive, recycled when consumed.
+//! The uncompressed stream on its way to the analysing side: whole chunks, hashed as they pass, recycled when consumed.
 //!
 //! Invariant: every chunk that arrives is hashed, whether anybody looks at it or not.
 
@@ -12,29 +12,39 @@ pub(super) const CHUNK_BYTES: usize = 256 << 10;
 /// Chunks in flight: enough for one side to run ahead while the other looks into a file.
 pub(super) const CHUNKS: usize = 8;
 
+/// Hashes chunks as they pass. Answers the digest and the size of the whole stream.
+pub(super) fn hash(unpacked: Receiver<Vec<u8>>, hashed: &SyncSender<Vec<u8>>) -> (Digest, u64) {
+    let (mut hasher, mut bytes) = (Sha256::new(), 0);
+    for chunk in unpacked {
+        hasher.update(&chunk);
+        bytes += chunk.len() as u64;
+        // The other side only goes away when it panics; then nobody looks at the result.
+        if hashed.send(chunk).is_err() {
+            break;
+        }
+    }
+    (Digest::from_bytes(hasher.finalize().into()), bytes)
+}
+
 /// The receiving end.
 pub(super) struct Chunks {
-    full: Receiver<Vec<u8>>,
+    hashed: Receiver<Vec<u8>>,
     empty: SyncSender<Vec<u8>>,
     chunk: Vec<u8>,
     start: usize,
-    bytes: u64,
-    hasher: Sha256,
 }
 
 impl Chunks {
-    pub(super) fn new(full: Receiver<Vec<u8>>, empty: SyncSender<Vec<u8>>) -> Self {
-        Self { full, empty, chunk: Vec::new(), start: 0, bytes: 0, hasher: Sha256::new() }
+    pub(super) fn new(hashed: Receiver<Vec<u8>>, empty: SyncSender<Vec<u8>>) -> Self {
+        Self { hashed, empty, chunk: Vec::new(), start: 0 }
     }
 
     /// Moves on to the next chunk; false at the end of the stream.
     fn advance(&mut self) -> bool {
-        let Ok(next) = self.full.recv() else {
+        let Ok(next) = self.hashed.recv() else {
             self.start = self.chunk.len();
             return false;
         };
-        self.hasher.update(&next);
-        self.bytes += next.len() as u64;
         let used = std::mem::replace(&mut self.chunk, next);
         self.start = 0;
         // The other side is gone when it has sent everything: then nothing is recycled any more.
@@ -42,10 +52,9 @@ impl Chunks {
         true
     }
 
-    /// Hashes what nobody asked for. The digest and the size of the whole stream.
-    pub(super) fn finish(mut self) -> (Digest, u64) {
+    /// Takes what nobody asked for, so that all of the stream is hashed.
+    pub(super) fn finish(mut self) {
         while self.advance() {}
-        (Digest::from_bytes(self.hasher.finalize().into()), self.bytes)
     }
 }
 

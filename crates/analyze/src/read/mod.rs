@@ -1,4 +1,4 @@
-//! One streaming pass over a layer: decompression on one thread, digest and analysis on another.
+//! One streaming pass over a layer: decompression, digest and analysis, each on a thread of its own.
 //!
 //! Not here: what is done with the facts of several layers ([`crate::squash`]). Invariants: the input is always
 //! read to its end, so that its reader can verify it; every uncompressed byte is hashed exactly once for the layer's
@@ -28,6 +28,7 @@ use pass::Pass;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::ScopedJoinHandle;
 
 /// The scope of a gap that concerns a whole layer, until the squash knows which layer it is.
 pub(crate) const LAYER_SCOPE: &str = "layer";
@@ -77,20 +78,24 @@ pub struct LayerReading {
 pub fn read_layer<R: Read + Send>(input: R, request: &LayerRequest<'_>) -> Result<LayerReading, Error> {
     let caps = Caps::layer(request.detectors.limits());
     let (full_tx, full_rx) = sync_channel(CHUNKS);
+    let (hashed_tx, hashed_rx) = sync_channel(CHUNKS);
     let (empty_tx, empty_rx) = sync_channel(CHUNKS);
     for _ in 0..CHUNKS {
         let filled = empty_tx.send(Vec::new());
         filled.expect("the channel has room for every chunk");
     }
     std::thread::scope(|scope| {
-        let unpack = move || unpack(input, caps, &full_tx, &empty_rx);
-        let worker = std::thread::Builder::new().name("unpack".to_owned()).spawn_scoped(scope, unpack);
-        let worker = worker.map_err(|e| Error::because(ErrorKind::Internal, "no thread to unpack a layer with", e))?;
+        let refuse = |e| Error::because(ErrorKind::Internal, "no thread to read a layer with", e);
+        let named = |name: &str| std::thread::Builder::new().name(name.to_owned());
+        let unpacking = named("unpack").spawn_scoped(scope, move || unpack(input, caps, &full_tx, &empty_rx));
+        let unpacking = unpacking.map_err(refuse)?;
+        let hashing = named("hash").spawn_scoped(scope, move || chunks::hash(full_rx, &hashed_tx)).map_err(refuse)?;
         let mut pass = Pass::new(request);
-        let mut chunks = Chunks::new(full_rx, empty_tx);
+        let mut chunks = Chunks::new(hashed_rx, empty_tx);
         let walked = pass.walk(&mut chunks);
-        let (diff_id, bytes_uncompressed) = chunks.finish();
-        let unpacked = worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        chunks.finish();
+        let (diff_id, bytes_uncompressed) = joined(hashing);
+        let unpacked = joined(unpacking);
         let unpacked = unpacked.map_err(|e| Error::because(ErrorKind::Input, "the layer cannot be read", e))?;
         if let Some(error) = pass.spool_failed.take() {
             return Err(Error::because(ErrorKind::Internal, "a temporary file cannot be used", error));
@@ -99,6 +104,11 @@ pub fn read_layer<R: Read + Send>(input: R, request: &LayerRequest<'_>) -> Resul
         let uninspected = pass.note_uninspected();
         Ok(LayerReading { diff_id, bytes_uncompressed, facts: pass.finish(), uninspected })
     })
+}
+
+/// What a thread answers; if it panicked, so does this one.
+fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 /// How unpacking ended.

@@ -3,7 +3,8 @@
 //! Not here: how archives are opened ([`crate::nested`]). Invariant: what could not be opened is a gap of each
 //! detector that runs.
 
-use super::pass::{Pass, digest_of};
+use super::checksums::digest_of;
+use super::pass::Pass;
 use crate::analyzer::{FileEntry, FileForm, FileView};
 use crate::nested::{self, Budget, Form, Visitor};
 use model::evidence::Place;

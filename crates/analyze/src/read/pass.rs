@@ -1,18 +1,18 @@
 //! The walk over the members: records every entry, and shows each file once to the detectors that want it.
 
-use super::checksums::{Checksums, Hashers};
+use super::checksums::{Checksums, Hashers, digest_of, is_worth_a_digest};
 use super::chunks::Chunks;
 use super::gaps::Gaps;
 use super::inspect::Uninspected;
 use super::windows::SecretWindows;
-use super::{LAYER_SCOPE, LayerRequest, Unpacked};
+use super::{LAYER_SCOPE, LayerRequest, Unpacked, joined};
 use crate::accounts;
 use crate::analyzer::{FileEntry, FileForm, FileView, Want};
 use crate::decompress::Packing;
 use crate::limits::Limits;
 use crate::malware::{MalwareDetector, Suspect};
 use crate::memory::{HELD_BYTES_MAX, Held, Room};
-use crate::nested::{Budget, Form, HEAD_BYTES};
+use crate::nested::{Budget, HEAD_BYTES};
 use crate::packages::ANALYZERS;
 use crate::sink::{Collected, Sink};
 use crate::tar::{Broken, Member, MemberKind, Walker};
@@ -107,6 +107,10 @@ pub(super) struct Walked {
     position: u64,
     broken: Option<Broken>,
 }
+
+/// Checksums besides SHA-256 of files of so many bytes are computed while the rest is done; a thread costs as much as
+/// some ten thousand bytes.
+const SIDE_BY_SIDE_BYTES_MIN: usize = 512 << 10;
 
 /// The smallest buffer for content that lies in more than one chunk; larger ones double.
 const SCRATCH_BYTES_MIN: usize = 1 << 20;
@@ -431,14 +435,32 @@ impl<'r> Pass<'r> {
 
     /// Shows one whole file to those who want it. Answers its digest, if the malware detector keeps it.
     fn look(&mut self, entry: &FileEntry<'_>, plan: Plan, content: &[u8], complete: bool) -> Option<Digest> {
+        let number = self.next_number();
+        if !plan.digest || !complete {
+            return self.look_into(entry, plan, content, complete);
+        }
+        let wanted = self.checksums.wanted(entry.path);
+        let (digest, checksums) = if wanted.is_empty() || content.len() < SIDE_BY_SIDE_BYTES_MIN {
+            let checksums = wanted.of(content);
+            (self.look_into(entry, plan, content, complete), checksums)
+        } else {
+            // MD5 is slower than everything else that is done with a large program.
+            std::thread::scope(|scope| {
+                let summing = std::thread::Builder::new().spawn_scoped(scope, move || wanted.of(content));
+                let digest = self.look_into(entry, plan, content, complete);
+                (digest, summing.map_or_else(|_| wanted.of(content), joined))
+            })
+        };
+        self.checksums.keep(number, entry.path, checksums);
+        digest
+    }
+
+    fn look_into(&mut self, entry: &FileEntry<'_>, plan: Plan, content: &[u8], complete: bool) -> Option<Digest> {
         let view = FileView { entry: *entry, content, form: FileForm::of(content), complete };
         let is_suspect = plan.malware && complete && self.malware_wants(entry, content);
         let number = self.next_number();
         let room = Room { memory: self.request.memory, spool: self.request.spool };
-        let digest = (complete && (plan.digest || is_suspect)).then(|| match plan.digest {
-            true => self.digest_of_file(number, entry, content),
-            false => digest_of(content),
-        });
+        let digest = (complete && (plan.digest || is_suspect)).then(|| digest_of(content));
         for (_, analyzer) in ANALYZERS.iter().enumerate().filter(|(bit, _)| plan.analyzers & 1 << bit != 0) {
             let mut sink = Sink::new(&mut self.collected, self.limits, analyzer.id(), number).with_room(room);
             if let Err(unread) = analyzer.analyze(&view, &mut sink) {
@@ -467,12 +489,6 @@ impl<'r> Pass<'r> {
         digest.filter(|_| plan.digest)
     }
 
-    fn digest_of_file(&mut self, number: u32, entry: &FileEntry<'_>, content: &[u8]) -> Digest {
-        let mut hashers = self.checksums.hashers(entry.path);
-        hashers.update(content);
-        self.checksums.keep(number, entry.path, hashers)
-    }
-
     pub(super) fn search_for_secrets(&mut self, view: &FileView<'_>) {
         let detector = self.request.detectors.secrets();
         let window_bytes = self.limits.secret_window_bytes;
@@ -499,7 +515,7 @@ impl<'r> Pass<'r> {
         entry: &FileEntry<'_>,
         plan: Plan,
     ) -> (Option<Digest>, Option<Broken>) {
-        let mut hashers: Option<Hashers> = None;
+        let mut hashers: Option<(Sha256, Hashers)> = None;
         let searches = plan.secrets && self.has_observation_room(Detector::Secrets);
         let detector = self.request.detectors.secrets();
         let mut windows = searches.then(|| {
@@ -511,11 +527,12 @@ impl<'r> Pass<'r> {
         let mut unsearched = false;
         let result = walker.pieces(|piece| {
             if std::mem::take(&mut is_first) {
-                hashers = plan.digest.then(|| self.checksums.hashers(entry.path));
+                hashers = plan.digest.then(|| (Sha256::new(), self.checksums.wanted(entry.path).hashers()));
                 unsearched = self.is_too_large_for_malware(entry, piece);
             }
-            if let Some(hashers) = &mut hashers {
-                hashers.update(piece);
+            if let Some((sha256, others)) = &mut hashers {
+                sha256.update(piece);
+                others.update(piece);
             }
             if let Some(windows) = &mut windows {
                 windows.push(piece, &mut found);
@@ -536,7 +553,11 @@ impl<'r> Pass<'r> {
         match result {
             Ok(()) => {
                 let number = self.next_number();
-                (hashers.map(|hashers| self.checksums.keep(number, entry.path, hashers)), None)
+                let digest = hashers.map(|(sha256, others)| {
+                    self.checksums.keep(number, entry.path, others.finish());
+                    Digest::from_bytes(sha256.finalize().into())
+                });
+                (digest, None)
             }
             Err(broken) => (None, Some(broken)),
         }
@@ -581,19 +602,4 @@ impl<'r> Pass<'r> {
             self.gaps.push_for_all(LAYER_SCOPE, GapReason::Malformed, detail);
         }
     }
-}
-
-/// Executables, libraries, scripts and archives of them: what a list of bad files can name.
-fn is_worth_a_digest(entry: &FileEntry<'_>, content: &[u8]) -> bool {
-    let form = FileForm::of(&content[..content.len().min(FileForm::MAGIC_BYTES)]);
-    let archive = || Form::of(entry.path, &content[..content.len().min(HEAD_BYTES)]);
-    entry.bytes > 0
-        && (entry.is_executable()
-            || form.is_machine_code()
-            || form == FileForm::Script
-            || archive().is_some_and(|archive| archive.is_of_interest(entry.path)))
-}
-
-pub(super) fn digest_of(content: &[u8]) -> Digest {
-    Digest::from_bytes(Sha256::digest(content).into())
 }
