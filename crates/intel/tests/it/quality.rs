@@ -60,6 +60,8 @@ struct Gate {
     undecided_max: f64,
     /// Rows in all.
     rows_min: usize,
+    /// Rows in all that nobody can decide from the record.
+    undecided_rows_min: usize,
     /// Rows of each family.
     family_rows_min: usize,
 }
@@ -224,8 +226,10 @@ fn judge_all(rewrite: Rewrite) -> BTreeMap<String, (Figures, Vec<String>)> {
 fn quality_gate_holds() {
     let (gate, mut all) = (gate(), Figures::default());
     let mut failed = Vec::new();
+    let judged = judge_all(as_it_is);
+    let every_family = judged.len() == families().len();
     println!("{:<16} {:>5} {:>10} {:>10} {:>10}", "family", "rows", "precision", "recall", "undecided");
-    for (name, (figures, wrong)) in judge_all(as_it_is) {
+    for (name, (figures, wrong)) in judged {
         print_figures(&name, &figures);
         if figures.rows < gate.family_rows_min {
             failed.push(format!("{name} has {} rows, not {}", figures.rows, gate.family_rows_min));
@@ -234,9 +238,13 @@ fn quality_gate_holds() {
         all.add(figures);
     }
     print_figures("all", &all);
-    assert!(all.rows >= gate.rows_min, "{} rows, not {}", all.rows, gate.rows_min);
-    assert!(all.passes(&gate), "{all:?} does not pass {gate:?}:\n{}", failed.join("\n"));
-    assert!(failed.is_empty(), "{}", failed.join("\n"));
+    assert!(failed.is_empty(), "{all:?}:\n{}", failed.join("\n"));
+    if every_family {
+        assert!(all.rows >= gate.rows_min, "{} rows, not {}", all.rows, gate.rows_min);
+        let undecided = all.rows - all.decidable;
+        assert!(undecided >= gate.undecided_rows_min, "{undecided} undecided rows, not {}", gate.undecided_rows_min);
+        assert!(all.passes(&gate), "{all:?} does not pass {gate:?}");
+    }
 }
 
 fn print_figures(name: &str, figures: &Figures) {
