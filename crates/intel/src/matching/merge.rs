@@ -5,14 +5,15 @@
 //! * Advisories without a CVE join the CVE of an alias; else they are grouped by their aliases.
 //! * Withdrawn advisories count only where nothing else speaks of the vulnerability.
 //! * For distribution packages the distribution's own feed decides; copies in OSV are kept as sources.
+//! * Of a source's errata those decide that have a fix for the installed build's own minor release ([`minor`]).
 //! * Among equals: affected before undecided before not affected.
 //! * Severity: the distribution's word and then its vector, then NVD's vector, then those of these advisories, then the
 //!   CVE's numbering authority as NVD passes it on, then vectors that other feeds have for the same CVE, then the
 //!   source's word. Of several vectors of one source the newest CVSS version counts.
 
-use super::Witness;
 use super::applies::Standing;
 use super::evaluate::Outcome;
+use super::{Witness, minor};
 use crate::cvss;
 use crate::record::{Rated, is_cve};
 use crate::version::Scheme;
@@ -346,31 +347,36 @@ struct Decision<'g, 'b, 'a> {
     /// Those that count, first those that decide.
     counting: Cow<'g, [&'b Witness<'a>]>,
     deciding: usize,
+    /// Errata whose fixes are for other minor releases than the installed build's.
+    elsewhere: Vec<&'b Witness<'a>>,
 }
 
 impl<'g, 'b, 'a> Decision<'g, 'b, 'a> {
     fn new(group: &'g [&'b Witness<'a>], rules: Rules) -> Self {
         let is_live = |w: &&Witness<'_>| !w.advisory.withdrawn;
-        let counting = match group.iter().all(|w| !w.advisory.withdrawn) {
+        let live = match group.iter().all(|w| !w.advisory.withdrawn) {
             true => Cow::Borrowed(group),
-            false => group.iter().copied().filter(|w| is_live(w)).collect(),
+            false => group.iter().copied().filter(is_live).collect(),
         };
+        let parted = if rules.scheme == Scheme::Rpm && live.len() > 1 { minor::part(&live) } else { None };
+        let (counting, elsewhere) =
+            parted.map_or((live, Vec::new()), |(counting, passed)| (Cow::Owned(counting), passed));
         let Some(first) = counting.first() else {
             let verdict = Verdict::NotAffected { why: NotAffected::Withdrawn };
             let (counting, deciding) = (Cow::Borrowed(group), group.len());
-            return Self { rules, verdict, is_withdrawn: true, counting, deciding };
+            return Self { rules, verdict, is_withdrawn: true, counting, deciding, elsewhere };
         };
         let top = first.precedence();
         let decides = |w: &&&Witness<'_>| !rules.is_os || w.precedence() == top;
         let deciding = counting.iter().take_while(decides).count();
         let verdict = verdict(&counting[..deciding], rules.scheme);
-        Self { rules, verdict, is_withdrawn: false, counting, deciding }
+        Self { rules, verdict, is_withdrawn: false, counting, deciding, elsewhere }
     }
 
     /// The sentences of those that decide, first of those that agree with the verdict, then of those that would say
     /// otherwise.
     fn because(&self) -> String {
-        if let [only] = &*self.counting {
+        if let ([only], []) = (&*self.counting, self.elsewhere.as_slice()) {
             return only.sentence();
         }
         let (deciding, silent) = self.counting.split_at(self.deciding);
@@ -386,23 +392,31 @@ impl<'g, 'b, 'a> Decision<'g, 'b, 'a> {
         let agreeing = deciding.iter().copied().filter(|w| agrees(w));
         let others = deciding.iter().copied().filter(|w| !agrees(w));
         let mut texts: Vec<String> = agreeing.chain(others).map(Witness::sentence).collect();
-        texts.extend(silent.iter().filter(|w| !agrees(w)).map(|w| self.silence(w)));
+        texts.extend(silent.iter().filter(|w| !agrees(w)).map(|w| silence(w, self.why_silent(w))));
+        texts.extend(self.elsewhere.iter().filter(|w| !agrees(w)).map(|w| {
+            let tag = minor::tag(w.installed.version).unwrap_or_default();
+            silence(w, &format!("the installed build is of {tag}, which has a fix of its own"))
+        }));
         sentences(texts)
     }
 
-    fn silence(&self, witness: &Witness<'_>) -> String {
-        let why = match (witness.standing, self.counting.first().map(|w| w.standing)) {
+    fn why_silent(&self, witness: &Witness<'_>) -> &'static str {
+        match (witness.standing, self.counting.first().map(|w| w.standing)) {
             (Standing::Unsubscribed, _) => "its fix is for subscribers",
             (_, Some(Standing::Subscribed)) => "the installed build is one for subscribers",
             _ => "the distribution's own feed does",
-        };
-        let mut out = String::new();
-        witness.write_label(&mut out);
-        out.push_str(&format!(" does not decide, because {why} ("));
-        witness.write_sentence(&mut out);
-        out.push(')');
-        out
+        }
     }
+}
+
+/// Why a witness that would say otherwise does not count.
+fn silence(witness: &Witness<'_>, why: &str) -> String {
+    let mut out = String::new();
+    witness.write_label(&mut out);
+    out.push_str(&format!(" does not decide, because {why} ("));
+    witness.write_sentence(&mut out);
+    out.push(')');
+    out
 }
 
 fn sentences(mut texts: Vec<String>) -> String {

@@ -9,6 +9,7 @@ pub(crate) mod applies;
 pub(crate) mod evaluate;
 pub(crate) mod interval;
 mod merge;
+mod minor;
 pub(crate) mod sift;
 mod words;
 
