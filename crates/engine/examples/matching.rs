@@ -5,18 +5,24 @@
 #![expect(clippy::print_stdout, reason = "an example prints what it measured")]
 
 use engine::intelligence::Library;
+use engine::matching::in_parts;
 use model::PackageKey;
 use model::purl::Purl;
 use std::error::Error;
+use std::num::NonZero;
 use std::path::Path;
 use std::time::Instant;
+
+/// The allocator of the program `pratique`.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [intel, packages, threads, rounds] = arguments.as_slice() else {
         return Err("usage: matching INTEL PACKAGES THREADS ROUNDS".into());
     };
-    let (threads, rounds) = (threads.parse::<usize>()?, rounds.parse::<usize>()?);
+    let (threads, rounds) = (threads.parse::<NonZero<usize>>()?, rounds.parse::<usize>()?);
     let started = Instant::now();
     let library = Library::open(Path::new(intel))?;
     let open_ms = milliseconds(started);
@@ -45,20 +51,10 @@ fn milliseconds(since: Instant) -> f64 {
 }
 
 /// What all packages may have; how many that are.
-fn all(library: &Library, keys: &[PackageKey], threads: usize) -> Result<usize, intel::Error> {
+fn all(library: &Library, keys: &[PackageKey], threads: NonZero<usize>) -> Result<usize, intel::Error> {
     let loaded = library.current();
-    let intelligence = &loaded.intelligence;
-    std::thread::scope(|scope| {
-        let parts: Vec<_> = keys
-            .chunks(keys.len().div_ceil(threads).max(1))
-            .map(|part| {
-                scope.spawn(move || {
-                    part.iter()
-                        .map(|key| intelligence.possible(key).map(|m| m.len()))
-                        .sum::<Result<usize, intel::Error>>()
-                })
-            })
-            .collect();
-        parts.into_iter().map(|part| part.join().expect("matching does not panic")).sum()
-    })
+    let parts = in_parts(&loaded.intelligence, keys, threads, |matcher, part| {
+        part.iter().map(|key| matcher.possible(key).map(|found| found.len())).sum::<Result<usize, intel::Error>>()
+    })?;
+    Ok(parts.into_iter().sum())
 }

@@ -1,6 +1,7 @@
 //! One image, no server: reads its layers, with a cache of facts, and judges it with an intelligence folder.
 
 use crate::intelligence::Library;
+use crate::matching::{in_parts, threads};
 use crate::source::OpenImage;
 use crate::task::evaluate::{bad_hashes, covered};
 use crate::task::scan::{Reading, distinct_layers, layer_detectors, missing_detectors, read_one, unreadable_gap};
@@ -9,7 +10,8 @@ use analyze::SquashInput;
 use futures_util::{StreamExt, stream};
 use model::layer::Layer;
 use model::{
-    Detector, DetectorVersion, Digest, Finding, Gap, ImageInventory, LayerInventory, Match, PackageKey, Timestamp,
+    Detector, DetectorVersion, Digest, Finding, Gap, ImageInventory, LayerInventory, Match, Package, PackageKey,
+    Timestamp,
 };
 use policy::{CompiledTuning, ImageFacts, Place, Scanners, Show};
 use std::borrow::Cow;
@@ -197,12 +199,15 @@ pub fn judge(
     let intelligence = &loaded.intelligence;
     let mut matches: BTreeMap<PackageKey, Arc<[Match]>> = BTreeMap::new();
     if scanners.vulnerabilities || scanners.malware {
-        for package in &inventory.packages {
-            let found = match show {
-                Show::All => intelligence.matches(&package.key),
-                Show::Open => intelligence.possible(&package.key),
+        let parts = in_parts(intelligence, &inventory.packages, threads(), |matcher, part| {
+            let find = |package: &Package| match show {
+                Show::All => matcher.matches(&package.key),
+                Show::Open => matcher.possible(&package.key),
             };
-            let mut found = found.map_err(crate::error::from_intel)?;
+            part.iter().map(find).collect::<intel::Result<Vec<_>>>()
+        });
+        let found = parts.map_err(crate::error::from_intel)?.into_iter().flatten();
+        for (package, mut found) in inventory.packages.iter().zip(found) {
             found.retain(|m| if m.malicious { scanners.malware } else { scanners.vulnerabilities });
             if !found.is_empty() {
                 matches.insert(package.key.clone(), found.into());

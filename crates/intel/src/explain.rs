@@ -96,7 +96,7 @@ impl fmt::Display for Explanation {
 }
 
 /// Why a statement under a package's name does not speak of it.
-pub(crate) fn silence(statement: &Statement, key: &PackageKey) -> String {
+pub(crate) fn silence(statement: &Statement<&str>, key: &PackageKey) -> String {
     let of_package =
         key.module.as_ref().map_or_else(|| "of no module".to_owned(), |module| format!("of module {module}"));
     match (&statement.module, &statement.stream, statement.level) {

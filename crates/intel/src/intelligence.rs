@@ -1,20 +1,16 @@
 //! Everything that is known, opened: answers about packages and files.
 
 use crate::error::{Error, Result};
-use crate::explain::{Explanation, Lookup, silence};
+use crate::explain::Explanation;
 use crate::gaps;
-use crate::matching::Enrichment;
-use crate::matching::applies::judgement;
-use crate::matching::{Witness, merge, sift};
+use crate::matcher::Matcher;
 use crate::meta::{FeedKind, FeedMeta};
-use crate::name::{Candidate, candidates};
-use crate::record::{Exploited, Key, Lifecycle, Rated, Statement};
-use crate::segment::{Segment, StoredStatement, name_hash};
-use crate::version::Scheme;
-use model::advisory::{BadHash, CvssScore, EndOfSupport, KevEntry};
+use crate::record::{Key, Lifecycle};
+use crate::segment::{Segment, Wanted, name_hash};
+use model::advisory::{BadHash, EndOfSupport};
 use model::inventory::OsRelease;
-use model::{Digest, EcosystemRelease, Gap, Match, Package, PackageKey, Timestamp, Verdict};
-use std::collections::{BTreeSet, HashMap, HashSet};
+use model::{Digest, EcosystemRelease, Gap, Match, Package, PackageKey, Timestamp};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// One generation of intelligence: a set of opened feeds. Cheap to make, shared by reference or `Arc`.
 #[derive(Debug)]
@@ -25,31 +21,8 @@ pub struct Intelligence {
     segments: Vec<Segment>,
     /// Which feeds have records for a release.
     by_release: HashMap<EcosystemRelease, Vec<usize>>,
-}
-
-/// What was found about a package, and where was looked.
-struct Collected<'a> {
-    witnesses: Vec<Witness<'a>>,
-    lookups: Vec<Lookup>,
-    /// Statements under the package's names that do not speak of it, with the index of their feed.
-    silent: Vec<(usize, StoredStatement<'a>)>,
-}
-
-/// How much is wanted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Depth {
-    /// Every statement.
-    Everything,
-    /// What can make a package affected or undecided.
-    Possible,
-}
-
-/// A statement that was found under one of a package's names.
-struct Said<'a, 'c> {
-    /// Index of the feed.
-    feed: usize,
-    candidate: &'c Candidate,
-    stored: StoredStatement<'a>,
+    /// The feeds of a kind.
+    by_kind: BTreeMap<FeedKind, Vec<usize>>,
 }
 
 impl Intelligence {
@@ -62,33 +35,33 @@ impl Intelligence {
                 by_release.entry(release.clone()).or_default().push(index);
             }
         }
+        let mut by_kind: BTreeMap<FeedKind, Vec<usize>> = BTreeMap::new();
+        for (index, (meta, _)) in segments.iter().enumerate() {
+            by_kind.entry(meta.kind).or_default().push(index);
+        }
         let (feeds, segments) = segments.into_iter().unzip();
-        Self { generation, feeds, segments, by_release }
+        Self { generation, feeds, segments, by_release, by_kind }
     }
 
-    /// Every vulnerability that an advisory mentions for this package, sorted by id: affected, undecided, and those that
-    /// it does not have. What is known beside the advisories (exploitation, scores of other feeds) is looked up only for
-    /// the first two. Empty when the package's distribution is unknown: that is a gap, see [`Intelligence::gaps`].
+    /// Answers about many packages, one after the other: what they share is looked up once.
+    pub fn matcher(&self) -> Matcher<'_> {
+        Matcher::new(self)
+    }
+
+    /// [`Matcher::matches`] of one package.
     ///
     /// # Errors
     /// When a segment was changed after it was written.
     pub fn matches(&self, key: &PackageKey) -> Result<Vec<Match>> {
-        let Some(release) = key.ecosystem() else { return Ok(Vec::new()) };
-        let collected = self.collect(key, &release, Depth::Everything)?;
-        self.merge(&collected.witnesses, &release)
+        self.matcher().matches(key)
     }
 
-    /// The same without the vulnerabilities that the package does not have, at a small part of the cost: those are told
-    /// by their versions alone, and nothing else of them is read.
+    /// [`Matcher::possible`] of one package.
     ///
     /// # Errors
     /// When a segment was changed after it was written.
     pub fn possible(&self, key: &PackageKey) -> Result<Vec<Match>> {
-        let Some(release) = key.ecosystem() else { return Ok(Vec::new()) };
-        let collected = self.collect(key, &release, Depth::Possible)?;
-        let mut found = self.merge(&collected.witnesses, &release)?;
-        found.retain(|found| !matches!(found.verdict, Verdict::NotAffected { .. }));
-        Ok(found)
+        self.matcher().possible(key)
     }
 
     /// The packages that some advisory about one of these vulnerabilities speaks of, as
@@ -141,49 +114,7 @@ impl Intelligence {
     /// # Errors
     /// When a segment was changed after it was written.
     pub fn explain(&self, key: &PackageKey, vulnerability: &str) -> Result<Explanation> {
-        let Some(release) = key.ecosystem() else {
-            return Ok(Explanation::unsupported(key, vulnerability));
-        };
-        let collected = self.collect(key, &release, Depth::Everything)?;
-        let is_asked = |id: &str| id.eq_ignore_ascii_case(vulnerability);
-        let found = self
-            .merge(&collected.witnesses, &release)?
-            .into_iter()
-            .find(|found| is_asked(&found.vulnerability) || found.aliases.iter().any(|alias| is_asked(alias)));
-        let is_of_match = |w: &&Witness<'_>| {
-            found.as_ref().is_some_and(|m| m.advisories.iter().any(|a| a.feed == w.feed.id && a.id == w.advisory.id))
-        };
-        let steps = collected.witnesses.iter().filter(is_of_match).map(Witness::sentence).collect();
-        let passed_over = self.passed_over(&collected.silent, key, is_asked)?;
-        Ok(Explanation {
-            purl: key.purl(),
-            vulnerability: vulnerability.to_owned(),
-            is_covered: self.covers(&release),
-            release: Some(release),
-            lookups: collected.lookups,
-            steps,
-            passed_over,
-            found,
-        })
-    }
-
-    /// Advisories about a vulnerability that are kept under a package's name and do not speak of it, each with the reason.
-    fn passed_over(
-        &self,
-        silent: &[(usize, StoredStatement<'_>)],
-        key: &PackageKey,
-        is_asked: impl Fn(&str) -> bool,
-    ) -> Result<Vec<String>> {
-        let mut found = BTreeSet::new();
-        for (feed, stored) in silent {
-            let advisory = self.segments[*feed].advisory(stored.advisory).map_err(|e| self.of_feed(*feed, e))?;
-            let mut names = [&advisory.id].into_iter().chain(&advisory.cves).chain(&advisory.others);
-            if names.any(|name| is_asked(name)) {
-                let statement: Statement = stored.read().map_err(|e| self.of_feed(*feed, e))?;
-                found.insert(format!("{} {}: {}", self.feeds[*feed].id, advisory.id, silence(&statement, key)));
-            }
-        }
-        Ok(found.into_iter().collect())
+        self.matcher().explain(key, vulnerability)
     }
 
     /// The feeds, sorted by id.
@@ -201,109 +132,22 @@ impl Intelligence {
         self.by_release.get(release).into_iter().flatten().map(|index| &self.feeds[*index])
     }
 
-    fn of_kind(&self, kind: FeedKind) -> impl Iterator<Item = (&FeedMeta, &Segment)> {
-        self.feeds.iter().zip(&self.segments).filter(move |(meta, _)| meta.kind == kind)
+    pub(crate) fn of_kind(&self, kind: FeedKind) -> impl Iterator<Item = (&FeedMeta, &Segment)> {
+        self.by_kind.get(&kind).into_iter().flatten().map(|index| (&self.feeds[*index], &self.segments[*index]))
     }
 
-    fn collect(&self, key: &PackageKey, release: &EcosystemRelease, depth: Depth) -> Result<Collected<'_>> {
-        let scheme = Scheme::of(release.ecosystem);
-        let mut collected = Collected { witnesses: Vec::new(), lookups: Vec::new(), silent: Vec::new() };
-        let Some(feeds) = self.by_release.get(release) else { return Ok(collected) };
-        let candidates = candidates(key, release.ecosystem);
-        let mut found: Vec<Said<'_, '_>> = Vec::new();
-        for candidate in &candidates {
-            let wanted = Key::Package(release.clone(), candidate.name.clone());
-            for feed in feeds {
-                let statements = self.segments[*feed].statements(&wanted).map_err(|e| self.of_feed(*feed, e))?;
-                if depth == Depth::Everything {
-                    collected.lookups.push(Lookup {
-                        feed: self.feeds[*feed].id.clone(),
-                        name: candidate.name.clone(),
-                        version: candidate.version.clone(),
-                        records: statements.len(),
-                    });
-                }
-                found.extend(statements.into_iter().map(|stored| Said { feed: *feed, candidate, stored }));
-            }
-        }
-        if depth == Depth::Possible {
-            found = self.sift(found, key, scheme)?;
-        }
-        for said in &found {
-            match self.witness(said, key, scheme)? {
-                Some(witness) => collected.witnesses.push(witness),
-                None => collected.silent.push((said.feed, said.stored)),
-            }
-        }
-        Ok(collected)
+    /// Indices of the feeds that have records for a release; `None` when there are none.
+    pub(crate) fn indices_of(&self, release: &EcosystemRelease) -> Option<&[usize]> {
+        self.by_release.get(release).map(Vec::as_slice)
     }
 
-    /// Leaves out what surely says "not affected" and speaks of nothing that another statement sees otherwise.
-    fn sift<'a, 'c>(&self, found: Vec<Said<'a, 'c>>, key: &PackageKey, scheme: Scheme) -> Result<Vec<Said<'a, 'c>>>
-    where
-        Self: 'a,
-    {
-        let mut kept = Vec::with_capacity(found.len());
-        for Said { feed, candidate, stored } in &found {
-            let statement = stored.read().map_err(|e| self.of_feed(*feed, e))?;
-            kept.push(!sift::is_clear(&statement, key, candidate, scheme));
-        }
-        sift::keep_related(&mut kept, |index| {
-            let Said { feed, stored, .. } = &found[index];
-            self.segments[*feed].names(stored.advisory).map_err(|e| self.of_feed(*feed, e))
-        })?;
-        Ok(found.into_iter().zip(kept).filter(|(_, kept)| *kept).map(|(said, _)| said).collect())
+    /// A feed by its index.
+    pub(crate) fn feed(&self, index: usize) -> (&FeedMeta, &Segment) {
+        (&self.feeds[index], &self.segments[index])
     }
 
-    fn witness(&self, said: &Said<'_, '_>, key: &PackageKey, scheme: Scheme) -> Result<Option<Witness<'_>>> {
-        let statement: Statement = said.stored.read().map_err(|e| self.of_feed(said.feed, e))?;
-        let Some((judgement, standing)) = judgement(&statement, key, said.candidate, scheme) else { return Ok(None) };
-        let feed = &self.feeds[said.feed];
-        let advisory =
-            self.segments[said.feed].advisory(said.stored.advisory).map_err(|e| self.of_feed(said.feed, e))?;
-        Ok(Some(Witness { feed, advisory, statement, judgement, standing }))
-    }
-
-    fn of_feed(&self, feed: usize, error: Error) -> Error {
+    pub(crate) fn of_feed(&self, feed: usize, error: Error) -> Error {
         error.of_feed(&self.feeds[feed].id)
-    }
-
-    fn merge(&self, witnesses: &[Witness<'_>], release: &EcosystemRelease) -> Result<Vec<Match>> {
-        let scheme = Scheme::of(release.ecosystem);
-        let is_os = release.ecosystem.format().is_os();
-        merge(witnesses, scheme, is_os, |cve, wants_vectors| {
-            let cvss = if wants_vectors { self.borrowed_vectors(cve)? } else { Vec::new() };
-            Ok(Enrichment { cvss, nvd: self.nvd(cve)?, kev: self.exploited(cve)?, epss: self.likelihood(cve)? })
-        })
-    }
-
-    fn borrowed_vectors(&self, cve: &str) -> Result<Vec<(String, CvssScore)>> {
-        let mut found = Vec::new();
-        for (meta, segment) in self.of_kind(FeedKind::Osv) {
-            if let Some(rated) = segment.rated(cve).map_err(|e| e.of_feed(&meta.id))? {
-                found.extend(rated.cvss.into_iter().map(|score| (meta.id.clone(), score)));
-            }
-        }
-        Ok(found)
-    }
-
-    /// Of several NVD feeds the one that sorts last counts.
-    fn nvd(&self, cve: &str) -> Result<Option<(String, Rated)>> {
-        let mut found = None;
-        for (meta, segment) in self.of_kind(FeedKind::Nvd) {
-            let rated = segment.rated(cve).map_err(|e| e.of_feed(&meta.id))?;
-            found = rated.map(|rated| (meta.id.clone(), rated)).or(found);
-        }
-        Ok(found)
-    }
-
-    fn likelihood(&self, cve: &str) -> Result<Option<f64>> {
-        for (meta, segment) in self.of_kind(FeedKind::Epss) {
-            if let Some(found) = segment.likelihood(cve).map_err(|e| e.of_feed(&meta.id))? {
-                return Ok(Some(found.probability));
-            }
-        }
-        Ok(None)
     }
 
     /// When the support of an operating system's release ends, as feeds say: the longest leading part of `VERSION_ID`
@@ -314,21 +158,13 @@ impl Intelligence {
     pub fn end_of_life(&self, os: &OsRelease) -> Result<Option<EndOfSupport>> {
         let mut release = os.version.as_str();
         while !release.is_empty() {
+            let wanted = Wanted::from(Key::Lifecycle(os.id.clone(), release.to_owned()));
             for (meta, segment) in self.of_kind(FeedKind::EndOfLife) {
-                if let Some(found) = segment.lifecycle(&os.id, release).map_err(|e| e.of_feed(&meta.id))? {
+                if let Some(found) = segment.single(&wanted).map_err(|e| e.of_feed(&meta.id))? {
                     return Ok(end_of_support(&found, meta, release));
                 }
             }
             release = release.rsplit_once('.').map_or("", |(head, _)| head);
-        }
-        Ok(None)
-    }
-
-    fn exploited(&self, vulnerability: &str) -> Result<Option<KevEntry>> {
-        for (meta, segment) in self.of_kind(FeedKind::Kev) {
-            if let Some(entry) = segment.exploited(vulnerability).map_err(|e| e.of_feed(&meta.id))? {
-                return Ok(kev_entry(&entry));
-            }
         }
         Ok(None)
     }
@@ -343,9 +179,4 @@ fn end_of_support(found: &Lifecycle, feed: &FeedMeta, release: &str) -> Option<E
         until: time(found.until)?,
         extended_until: found.extended_until.and_then(time),
     })
-}
-
-fn kev_entry(entry: &Exploited) -> Option<KevEntry> {
-    let time = |seconds: i64| Timestamp::from_second(seconds).ok();
-    Some(KevEntry { added: time(entry.added)?, due: entry.due.and_then(time), ransomware: entry.ransomware })
 }

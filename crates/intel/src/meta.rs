@@ -3,6 +3,7 @@
 use jiff::SignedDuration;
 use model::{EcosystemRelease, Timestamp};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// The name of a feed, such as `alpine-secdb-v3.10-main`: lower-case letters, digits, `.`, `_` and `-` only.
@@ -118,6 +119,26 @@ impl FeedKind {
         }
     }
 
+    /// Whether several of its advisories may be about one vulnerability of one package, so that a sentence has to say
+    /// which is meant.
+    pub(crate) const fn names_advisories(self) -> bool {
+        match self {
+            Self::Secdb | Self::DebianTracker => false,
+            Self::Osv
+            | Self::Updateinfo
+            | Self::Oval
+            | Self::Csaf
+            | Self::Vex
+            | Self::Photon
+            | Self::Arch
+            | Self::Nvd
+            | Self::Epss
+            | Self::EndOfLife
+            | Self::Kev
+            | Self::Hashes => true,
+        }
+    }
+
     /// It says something about vulnerabilities or releases in general, and names no packages.
     pub const fn is_general(self) -> bool {
         match self {
@@ -174,12 +195,12 @@ impl FeedMeta {
     }
 
     /// The feed's name inside a sentence: `secdb v3.10 main`, `osv-pypi`.
-    pub(crate) fn label(&self) -> String {
+    pub(crate) fn label(&self) -> Cow<'_, str> {
         match self.kind {
             FeedKind::Secdb => match self.id.split_once("-secdb-") {
-                Some(("alpine", rest)) => format!("secdb {}", rest.replace('-', " ")),
-                Some((vendor, rest)) => format!("{vendor} secdb {}", rest.replace('-', " ")),
-                None => self.id.clone(),
+                Some(("alpine", rest)) => format!("secdb {}", rest.replace('-', " ")).into(),
+                Some((vendor, rest)) => format!("{vendor} secdb {}", rest.replace('-', " ")).into(),
+                None => Cow::Borrowed(&self.id),
             },
             FeedKind::Osv
             | FeedKind::DebianTracker
@@ -193,7 +214,7 @@ impl FeedMeta {
             | FeedKind::Epss
             | FeedKind::EndOfLife
             | FeedKind::Kev
-            | FeedKind::Hashes => self.id.clone(),
+            | FeedKind::Hashes => Cow::Borrowed(&self.id),
         }
     }
 }

@@ -11,17 +11,17 @@ use serde::{Deserialize, Serialize};
 /// What an advisory says in general. Its own modification time is left out on purpose: a record that only has a new
 /// date has not changed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Advisory {
+pub(crate) struct Advisory<S = String> {
     /// Its id, unique in its feed.
-    pub(crate) id: String,
+    pub(crate) id: S,
     /// The CVEs that it is about, sorted. It is one row of a report for each.
-    pub(crate) cves: Vec<String>,
+    pub(crate) cves: Vec<S>,
     /// Its other names, sorted.
-    pub(crate) others: Vec<String>,
+    pub(crate) others: Vec<S>,
     /// A page for people.
-    pub(crate) url: Option<String>,
+    pub(crate) url: Option<S>,
     /// One sentence.
-    pub(crate) summary: Option<String>,
+    pub(crate) summary: Option<S>,
     /// Seconds since 1970.
     pub(crate) published: Option<i64>,
     /// It was taken back.
@@ -135,7 +135,7 @@ pub(crate) enum Says<S = String> {
 }
 
 /// A stretch of affected versions.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Interval<S = String> {
     /// The first affected version; `None` is before every version.
     pub(crate) from: Option<S>,
@@ -144,7 +144,7 @@ pub(crate) struct Interval<S = String> {
 }
 
 /// Where a stretch of affected versions ends.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum End<S = String> {
     /// Every later version is affected.
     Never,
@@ -231,7 +231,7 @@ impl Key {
     /// The bytes that the key table is sorted by.
     pub(crate) fn encode(&self) -> Vec<u8> {
         match self {
-            Self::Package(release, name) => format!("P{release}{SEPARATOR}{name}").into_bytes(),
+            Self::Package(release, name) => package_key(release, name),
             Self::Exploited(cve) => format!("E{cve}").into_bytes(),
             Self::Rated(cve) => format!("R{cve}").into_bytes(),
             Self::Likely(cve) => format!("Q{cve}").into_bytes(),
@@ -257,6 +257,11 @@ impl Key {
         }
         text.strip_prefix('R').map(|cve| Self::Rated(cve.to_owned()))
     }
+}
+
+/// The bytes of a [`Key::Package`].
+pub(crate) fn package_key(release: &EcosystemRelease, name: &str) -> Vec<u8> {
+    format!("P{release}{SEPARATOR}{name}").into_bytes()
 }
 
 /// True for a CVE id (CVE program, "CVE ID Syntax": a year and four or more digits).

@@ -5,6 +5,7 @@
 
 use crate::event::Event;
 use crate::intelligence::{Library, Loaded};
+use crate::matching::{in_parts, threads};
 use crate::rules::Wanted;
 use crate::task::schedule::LAST_FULL_SETTING;
 use crate::workplace::local::{Office, readers_of};
@@ -197,7 +198,7 @@ impl Evaluator {
         let count = rows.len() as u64;
         let loaded = Arc::clone(loaded);
         let generation = loaded.intelligence.generation();
-        let matched = tokio::task::spawn_blocking(move || match_all(&loaded.intelligence, rows))
+        let matched = tokio::task::spawn_blocking(move || match_all(&loaded.intelligence, &rows))
             .await
             .map_err(|e| Error::because(ErrorKind::Internal, "matching was cut off", e))??;
         self.office.store.put_matches(generation, &matched).await?;
@@ -209,9 +210,12 @@ impl Evaluator {
 /// say.
 fn match_all(
     intelligence: &Intelligence,
-    rows: Vec<(Id<kind::Package>, PackageKey)>,
+    rows: &[(Id<kind::Package>, PackageKey)],
 ) -> Result<Vec<(Id<kind::Package>, Vec<Match>)>> {
-    rows.into_iter().map(|(id, key)| Ok((id, intelligence.possible(&key).map_err(crate::error::from_intel)?))).collect()
+    let parts = in_parts(intelligence, rows, threads(), |matcher, part| {
+        part.iter().map(|(id, key)| Ok((*id, matcher.possible(key)?))).collect::<intel::Result<Vec<_>>>()
+    });
+    Ok(parts.map_err(crate::error::from_intel)?.into_iter().flatten().collect())
 }
 
 fn add(total: &mut IssueDelta, delta: IssueDelta) {

@@ -450,6 +450,7 @@ impl Reader<'_> {
             let source = (release.clone(), name.clone(), module.clone());
             *level != Level::Source || stream.is_some() || !fixed_sources.contains(&source)
         });
+        add_minor_builds(&mut found);
         Ok(found.into_iter().map(|(at, collected)| statement(at, collected)).collect())
     }
 
@@ -494,6 +495,27 @@ impl Reader<'_> {
 
 fn impact(threat: &Threat) -> Option<Severity> {
     (threat.category == "impact").then(|| threat.details.trim().parse().ok())?
+}
+
+/// A package that was fixed for several minor releases of one release, `3.9.18-3.el9_4.5` and then `3.9.19-8.el9`, is
+/// fixed in the builds of each: those of an older one that have its fix are cleared, though the newest is newer.
+fn add_minor_builds(found: &mut BTreeMap<At, Collected>) {
+    let mut added: BTreeMap<At, Collected> = BTreeMap::new();
+    for ((release, stream, name, level, module), collected) in found.iter() {
+        if stream.is_some() || collected.fixed.len() < 2 {
+            continue;
+        }
+        for version in &collected.fixed {
+            let Some(stream) = release::minor_of_build(version) else { continue };
+            let at = (release.clone(), Some(stream), name.clone(), *level, module.clone());
+            let known = added.entry(at).or_default();
+            known.rating = collected.rating;
+            add_version(&mut known.fixed, version.clone());
+        }
+    }
+    for (at, collected) in added {
+        found.entry(at).or_insert(collected);
+    }
 }
 
 fn statement((release, stream, name, level, module): At, found: Collected) -> (Key, Statement) {

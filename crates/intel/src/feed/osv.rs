@@ -297,10 +297,12 @@ fn is_plain_update(id: &str) -> bool {
 fn read_affected(affected: &Affected, ecosystem: Ecosystem) -> Result<Statement, String> {
     let mut found = Vec::new();
     let mut unclear = None;
+    let scheme = Scheme::of(ecosystem);
     let ranges = || affected.ranges.iter().filter(|range| range.kind != "GIT");
     for range in ranges() {
-        let events = range.events.iter().filter_map(|event| read_event(event).transpose()).collect::<Result<_, _>>()?;
-        match intervals(events, Scheme::of(ecosystem)) {
+        let read = |event| read_event(event, scheme).transpose();
+        let events = range.events.iter().filter_map(read).collect::<Result<_, _>>()?;
+        match intervals(events, scheme) {
             Ok(intervals) => found.extend(intervals),
             Err(why) => unclear = Some(why),
         }
@@ -327,8 +329,12 @@ fn read_affected(affected: &Affected, ecosystem: Ecosystem) -> Result<Statement,
     Ok(Statement { rating, cvss: cvss_of(&affected.severity), ..Statement::new(says) })
 }
 
-fn read_event(event: &OsvEvent) -> Result<Option<Event>, String> {
-    let version = |text: &String| plain("a version", text).map(str::to_owned);
+/// Red Hat and Rocky write RPM versions with an epoch of 0, which no package and no other feed has.
+fn read_event(event: &OsvEvent, scheme: Scheme) -> Result<Option<Event>, String> {
+    let version = |text: &String| {
+        let epochless = text.strip_prefix("0:").filter(|_| scheme == Scheme::Rpm);
+        plain("a version", epochless.unwrap_or(text)).map(str::to_owned)
+    };
     Ok(if let Some(text) = &event.introduced {
         Some(Event::Introduced(version(text)?))
     } else if let Some(text) = &event.fixed {

@@ -105,6 +105,20 @@ pub(super) fn red_hat(product: &str) -> Option<Target> {
     Some(Target { release, stream })
 }
 
+/// The minor release of RHEL that a build was made for, as its release tag says: `.el9_4` is 9.4. Not the first, whose
+/// marker `.el8_1` is in the tag of the tenth too.
+pub(super) fn minor_of_build(version: &str) -> Option<Stream> {
+    let at = version.find(".el")?;
+    let (major, rest) = version[at + ".el".len()..].split_once('_')?;
+    let minor = rest.split(|c: char| !c.is_ascii_digit()).next()?;
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    (is_number(major) && is_number(minor) && minor != "1").then(|| Stream {
+        name: format!("RHEL {major}.{minor}"),
+        marker: format!(".el{major}_{minor}"),
+        clears_only: true,
+    })
+}
+
 /// A product of SUSE's without the word SUSE: `Linux Enterprise Module for Basesystem 15 SP5` is SLES 15.5,
 /// `Linux Enterprise Server 15 SP2-LTSS` is its support for subscribers. Other products are not.
 pub(super) fn suse(product: &str) -> Option<Target> {
@@ -131,6 +145,19 @@ pub(super) fn suse(product: &str) -> Option<Target> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn builds_name_their_minor_release() {
+        let check = |version: &str, expect: &str| {
+            let found = minor_of_build(version).map(|stream| format!("{} {}", stream.name, stream.marker));
+            assert_eq!(found.unwrap_or_default(), expect, "{version}");
+        };
+        check("3.9.18-3.el9_4.5", "RHEL 9.4 .el9_4");
+        check("32:9.11.36-14.el8_10", "RHEL 8.10 .el8_10");
+        check("2.2.5-3.el8_1.2", "");
+        check("3.9.19-8.el9", "");
+        check("1.0.2k-21.el7_fips", "");
+    }
 
     #[test]
     fn osv_releases_are_read_as_image_releases() {

@@ -6,6 +6,7 @@
 //! subscribers get is never given as the version to install to somebody who does not say that they subscribe.
 
 use super::evaluate::{Installed, Judgement, Outcome, judge};
+use super::words::Aside;
 use crate::name::Candidate;
 use crate::record::{End, Level, Says, Statement, Stream};
 use crate::version::Scheme;
@@ -23,30 +24,35 @@ pub(crate) enum Standing {
     Unsubscribed,
 }
 
+/// A judgement, for whom it holds, and what the support for subscribers has to do with it.
+pub(crate) type Applied<'a> = (Judgement<'a>, Standing, Aside);
+
 /// What a statement says about an installed package; `None` when it does not speak of it.
-pub(crate) fn judgement(
-    statement: &Statement,
+pub(crate) fn judgement<'a>(
+    statement: &Statement<&'a str>,
     key: &PackageKey,
     candidate: &Candidate,
-    scheme: Scheme,
-) -> Option<(Judgement, Standing)> {
+    installed: Installed<'_>,
+) -> Option<Applied<'a>> {
     if !candidate.is_meant(statement.level) {
         return None;
     }
-    let installed = Installed { name: &candidate.name, version: &candidate.version, scheme };
+    let module = module(statement, key, installed);
+    if module == Module::Other {
+        return None;
+    }
     let mut found = judge(&statement.says, installed);
-    match module(statement, key, candidate, scheme) {
-        Module::Other => return None,
-        Module::Same => {}
-        Module::Unknown(why) => found.outcome = Outcome::Undecided(why),
+    if let Module::Unknown(why) = module {
+        found.outcome = Outcome::Undecided(why);
     }
     match &statement.stream {
-        None => Some((found, Standing::General)),
-        Some(stream) => subscribed(stream, found, &candidate.version),
+        None => Some((found, Standing::General, Aside::None)),
+        Some(stream) => subscribed(stream, found, installed.version),
     }
 }
 
 /// Whether a package is of the module that a statement is about.
+#[derive(Debug, PartialEq, Eq)]
 enum Module {
     /// It is, or neither is of a module.
     Same,
@@ -56,16 +62,16 @@ enum Module {
     Unknown(String),
 }
 
-fn module(statement: &Statement, key: &PackageKey, candidate: &Candidate, scheme: Scheme) -> Module {
-    if scheme != Scheme::Rpm {
+fn module(statement: &Statement<&str>, key: &PackageKey, installed: Installed<'_>) -> Module {
+    if installed.scheme != Scheme::Rpm {
         return Module::Same;
     }
-    let is_package = key.module.is_some() || is_module_build(&candidate.version);
+    let is_package = key.module.is_some() || is_module_build(installed.version);
     let is_statement = statement.module.is_some() || bounds(&statement.says).any(is_module_build);
     match (is_package, is_statement) {
         (false, false) => Module::Same,
         (true, false) | (false, true) => Module::Other,
-        (true, true) => match (&key.module, &statement.module) {
+        (true, true) => match (key.module.as_deref(), statement.module) {
             (Some(package), Some(stated)) if name_and_stream(package) == name_and_stream(stated) => Module::Same,
             (Some(_), Some(_)) => Module::Other,
             (None, Some(stated)) => Module::Unknown(format!(
@@ -87,34 +93,34 @@ fn name_and_stream(module: &str) -> (&str, &str) {
     (parts.next().unwrap_or_default(), parts.next().unwrap_or_default())
 }
 
-fn bounds(says: &Says) -> impl Iterator<Item = &str> {
+/// The versions that a statement's affected versions end at.
+pub(super) fn bounds<'a>(says: &Says<&'a str>) -> impl Iterator<Item = &'a str> {
     let (intervals, fixed): (&[_], &[_]) = match says {
         Says::Ranges { intervals, .. } => (intervals, &[]),
         Says::FixedIn(versions) => (&[], versions),
         Says::Open { .. } | Says::NotAffected | Says::Undetermined(_) => (&[], &[]),
     };
-    let ends = intervals.iter().filter_map(|interval| match &interval.end {
-        End::Fixed(version) | End::Last(version, _) | End::Limit(version) => Some(version.as_str()),
+    let ends = intervals.iter().filter_map(|interval| match interval.end {
+        End::Fixed(version) | End::Last(version, _) | End::Limit(version) => Some(version),
         End::Never => None,
     });
-    ends.chain(fixed.iter().map(String::as_str))
+    ends.chain(fixed.iter().copied())
 }
 
-fn subscribed(stream: &Stream, mut found: Judgement, version: &str) -> Option<(Judgement, Standing)> {
-    let says_so = !stream.marker.is_empty() && version.contains(&stream.marker);
+fn subscribed<'a>(stream: &Stream<&str>, mut found: Judgement<'a>, version: &str) -> Option<Applied<'a>> {
+    let says_so = !stream.marker.is_empty() && version.contains(stream.marker);
     if stream.clears_only {
         let clears = says_so && found.outcome == Outcome::NotAffected(NotAffected::Fixed);
-        found.claim.push_str(&format!(" in {}", stream.name));
-        return clears.then_some((found, Standing::Subscribed));
+        return clears.then_some((found, Standing::Subscribed, Aside::In));
     }
     if says_so {
-        return Some((found, Standing::Subscribed));
+        return Some((found, Standing::Subscribed, Aside::None));
     }
-    if let Outcome::Affected { fix, others, outlook } = &mut found.outcome {
-        found.claim.push_str(&format!(", for subscribers of {} only", stream.name));
-        (*fix, *others, *outlook) = (None, Vec::new(), Outlook::WillNotFix);
-    }
-    Some((found, Standing::Unsubscribed))
+    let Outcome::Affected { fix, others, outlook } = &mut found.outcome else {
+        return Some((found, Standing::Unsubscribed, Aside::None));
+    };
+    (*fix, *others, *outlook) = (None, Vec::new(), Outlook::WillNotFix);
+    Some((found, Standing::Unsubscribed, Aside::SubscribersOnly))
 }
 
 impl Candidate {

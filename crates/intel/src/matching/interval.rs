@@ -110,9 +110,21 @@ fn clip(interval: Interval, limit: &str, scheme: Scheme) -> Option<Interval> {
 mod tests {
     use super::*;
 
+    fn text(interval: &Interval) -> String {
+        let end = match &interval.end {
+            End::Never => End::Never,
+            End::Fixed(end) => End::Fixed(end.as_str()),
+            End::Last(end, fix) => End::Last(end.as_str(), fix.as_deref()),
+            End::Limit(end) => End::Limit(end.as_str()),
+        };
+        let mut out = String::new();
+        super::super::words::write_interval(&Interval { from: interval.from.as_deref(), end }, &mut out);
+        out
+    }
+
     fn show(found: &Result<Vec<Interval>, String>) -> String {
         match found {
-            Ok(found) => found.iter().map(super::super::evaluate::text).collect::<Vec<_>>().join(" "),
+            Ok(found) => found.iter().map(text).collect::<Vec<_>>().join(" "),
             Err(why) => why.clone(),
         }
     }

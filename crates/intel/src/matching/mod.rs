@@ -9,28 +9,35 @@ pub(crate) mod applies;
 pub(crate) mod evaluate;
 pub(crate) mod interval;
 mod merge;
+mod minor;
 pub(crate) mod sift;
+mod words;
 
-pub(crate) use merge::{Enrichment, merge};
+pub(crate) use merge::{Enrichment, Rules, merge};
 
 use crate::meta::{FeedKind, FeedMeta};
 use crate::record::{Advisory, Statement};
 use applies::Standing;
-use evaluate::Judgement;
+use evaluate::{Installed, Judgement};
+use words::Aside;
 
-/// One advisory's word on one package, judged.
+/// One advisory's word on one package, judged. Text is borrowed from the segments and from the package.
 #[derive(Debug, Clone)]
 pub(crate) struct Witness<'a> {
     /// The feed.
     pub(crate) feed: &'a FeedMeta,
     /// The advisory.
-    pub(crate) advisory: Advisory,
+    pub(crate) advisory: Advisory<&'a str>,
     /// What it says about the package.
-    pub(crate) statement: Statement,
+    pub(crate) statement: Statement<&'a str>,
+    /// The package, as the statement names it.
+    pub(crate) installed: Installed<'a>,
     /// What follows.
-    pub(crate) judgement: Judgement,
+    pub(crate) judgement: Judgement<'a>,
     /// For whom it speaks.
     pub(crate) standing: Standing,
+    /// What support for subscribers has to do with it.
+    pub(crate) aside: Aside,
 }
 
 impl Witness<'_> {
@@ -47,31 +54,5 @@ impl Witness<'_> {
             Standing::General => of_feed,
             Standing::Unsubscribed => of_feed + 3,
         }
-    }
-
-    /// `secdb v3.10 main`, or `osv-pypi PYSEC-2022-1` where one feed may hold several advisories about one thing.
-    pub(crate) fn label(&self) -> String {
-        match self.feed.kind {
-            FeedKind::Secdb | FeedKind::DebianTracker => self.feed.label(),
-            FeedKind::Osv
-            | FeedKind::Updateinfo
-            | FeedKind::Oval
-            | FeedKind::Csaf
-            | FeedKind::Vex
-            | FeedKind::Photon
-            | FeedKind::Arch
-            | FeedKind::Nvd
-            | FeedKind::Epss
-            | FeedKind::EndOfLife
-            | FeedKind::Kev
-            | FeedKind::Hashes => format!("{} {}", self.feed.label(), self.advisory.id),
-        }
-    }
-
-    /// The comparison and what it rests on, as a sentence.
-    pub(crate) fn sentence(&self) -> String {
-        let withdrawn = if self.advisory.withdrawn { ", and was withdrawn" } else { "" };
-        let disputed = if self.advisory.disputed { ", which is disputed" } else { "" };
-        format!("{}: {} says {}{withdrawn}{disputed}", self.judgement.comparison, self.label(), self.judgement.claim)
     }
 }

@@ -1,14 +1,14 @@
 //! Opens a segment and reads from it, checking each block once, when it is first used.
 
 use super::{
-    ADVISORY_ENTRY_BYTES, BLOCK_BYTES, DIGEST_ENTRY_BYTES, FORMAT, HEADER_BYTES, HEADER_HASH_AT, KEY_ENTRY_BYTES,
-    MAGIC, PARTS, ROOT_AT, directory_bits, directory_slot, key_hash,
+    ADVISORY_ENTRY_BYTES, BLOCK_BYTES, CONTENT_HASH_BYTES, DIGEST_ENTRY_BYTES, FORMAT, HEADER_BYTES, HEADER_HASH_AT,
+    KEY_ENTRY_BYTES, KEY_HASH_BYTES, MAGIC, PARTS, ROOT_AT, SORTS_AT, directory_bits, directory_slot, key_hash,
+    sort_bit,
 };
 use crate::error::{Error, Result};
-use crate::record::{Advisory, Exploited, Key, Lifecycle, Likelihood, Listed, Rated, Statement};
-use model::Digest;
+use crate::record::{Advisory, Key, Listed, Statement, package_key};
+use model::{Digest, EcosystemRelease};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 use std::cmp::Ordering;
 use std::collections::HashSet;
@@ -22,13 +22,17 @@ use std::sync::atomic::{AtomicU64, Ordering as Memory};
 pub struct Segment {
     bytes: Arc<dyn AsRef<[u8]> + Send + Sync>,
     directory: Range<usize>,
+    key_hashes: Range<usize>,
     keys: Range<usize>,
+    contents: Range<usize>,
     advisories: Range<usize>,
     names: Range<usize>,
     digests: Range<usize>,
     heap: Range<usize>,
     hashes: Range<usize>,
     root: Digest,
+    /// Which sorts of keys there are.
+    sorts: u32,
     /// One bit per block that was found good.
     verified: Arc<[AtomicU64]>,
 }
@@ -42,9 +46,80 @@ pub(crate) struct StoredStatement<'a> {
 }
 
 impl<'a> StoredStatement<'a> {
-    /// What it says; text may be borrowed from the segment.
-    pub(crate) fn read<S: Deserialize<'a>>(&self) -> Result<Statement<S>> {
+    /// What it says.
+    pub(crate) fn read(&self) -> Result<Statement<&'a str>> {
         decode(self.bytes)
+    }
+
+    /// Its postcard form.
+    pub(crate) const fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+}
+
+/// A key that is looked up, with its hash: made once for all segments that are asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    key: Vec<u8>,
+    hash: u64,
+    sort: u32,
+}
+
+impl Wanted {
+    /// A key by its bytes.
+    pub(crate) fn new(key: Vec<u8>) -> Self {
+        Self { hash: key_hash(&key), sort: sort_bit(&key), key }
+    }
+
+    /// What is said about a package.
+    pub(crate) fn package(release: &EcosystemRelease, name: &str) -> Self {
+        Self::new(package_key(release, name))
+    }
+}
+
+impl From<Key> for Wanted {
+    fn from(key: Key) -> Self {
+        Self::new(key.encode())
+    }
+}
+
+/// The statements of one key, one after the other.
+#[derive(Debug, Clone)]
+pub(crate) struct Statements<'a> {
+    left: u32,
+    rest: &'a [u8],
+}
+
+impl<'a> Statements<'a> {
+    fn read(mut record: &'a [u8]) -> Result<Self> {
+        Ok(Self { left: take_u32(&mut record)?, rest: record })
+    }
+
+    /// How many are left.
+    pub(crate) const fn count_left(&self) -> usize {
+        self.left as usize
+    }
+}
+
+impl<'a> Iterator for Statements<'a> {
+    type Item = Result<StoredStatement<'a>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.left = self.left.checked_sub(1)?;
+        let mut read = || {
+            let advisory = take_u32(&mut self.rest)?;
+            let bytes = take_u32(&mut self.rest)? as usize;
+            Ok(StoredStatement { advisory, bytes: take(&mut self.rest, bytes)? })
+        };
+        let found = read();
+        if found.is_err() {
+            self.left = 0;
+        }
+        Some(found)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.count_left().min(self.rest.len() / 8), None)
     }
 }
 
@@ -67,8 +142,7 @@ pub(crate) struct KeyEntry<'a> {
     /// Where it stands in the order of the table, together with the key.
     pub(crate) order: u64,
     /// Hash of everything that a verdict can depend on.
-    pub(crate) hash: [u8; 16],
-    payload: &'a [u8],
+    pub(crate) hash: [u8; CONTENT_HASH_BYTES],
 }
 
 impl Segment {
@@ -97,7 +171,8 @@ impl Segment {
         if Sha256::digest(&header[..HEADER_HASH_AT])[..HEADER_BYTES - HEADER_HASH_AT] != header[HEADER_HASH_AT..] {
             return Err(Error::malformed("the segment's header was changed: its hash does not match"));
         }
-        let [directory, keys, advisories, names, digests, heap, hashes] = parts(header, all.len())?;
+        let [directory, key_hashes, keys, contents, advisories, names, digests, heap, hashes] =
+            parts(header, all.len())?;
         let root: [u8; 32] = header[ROOT_AT..ROOT_AT + 32].try_into().expect("32 bytes");
         if Sha256::digest(&all[hashes.clone()])[..] != root {
             return Err(Error::malformed("the segment's block hashes were changed: their root does not match"));
@@ -105,7 +180,21 @@ impl Segment {
         let blocks = hashes.len() / 32;
         let verified = (0..blocks.div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
         let root = Digest::from_bytes(root);
-        Ok(Self { directory, keys, advisories, names, digests, heap, hashes, root, verified, bytes })
+        Ok(Self {
+            directory,
+            key_hashes,
+            keys,
+            contents,
+            advisories,
+            names,
+            digests,
+            heap,
+            hashes,
+            root,
+            sorts: u32_at(header, SORTS_AT),
+            verified,
+            bytes,
+        })
     }
 
     /// Checks every block.
@@ -127,13 +216,15 @@ impl Segment {
     }
 
     /// What is said about a package.
-    pub(crate) fn statements(&self, key: &Key) -> Result<Vec<StoredStatement<'_>>> {
-        let Some(entry) = self.find(&key.encode())? else { return Ok(Vec::new()) };
-        statements(entry.payload)
+    pub(crate) fn statements(&self, wanted: &Wanted) -> Result<Statements<'_>> {
+        match self.find(wanted)? {
+            Some(record) => Statements::read(record),
+            None => Ok(Statements { left: 0, rest: &[] }),
+        }
     }
 
     /// An advisory by its row.
-    pub(crate) fn advisory(&self, row: u32) -> Result<Advisory> {
+    pub(crate) fn advisory(&self, row: u32) -> Result<Advisory<&str>> {
         let entry = self.advisory_entry(row)?;
         decode(self.read(within(&self.heap, u64_at(entry, 0), u32_at(entry, 8))?)?)
     }
@@ -165,34 +256,21 @@ impl Segment {
         }
         let mut found = Vec::new();
         for index in 0..self.key_count() {
-            let entry = self.key_entry(index)?;
-            let Some(key @ Key::Package(..)) = Key::decode(entry.key) else { continue };
-            let named = |statement: &StoredStatement<'_>| is_named.get(statement.advisory as usize) == Some(&true);
-            if statements(entry.payload)?.iter().any(named) {
-                found.push(key);
+            let (key, record) = self.record(index)?;
+            let Some(key @ Key::Package(..)) = Key::decode(key) else { continue };
+            for statement in Statements::read(record)? {
+                if is_named.get(statement?.advisory as usize) == Some(&true) {
+                    found.push(key);
+                    break;
+                }
             }
         }
         Ok(found)
     }
 
-    /// The catalogue entry of a CVE.
-    pub(crate) fn exploited(&self, cve: &str) -> Result<Option<Exploited>> {
-        self.single(&Key::Exploited(cve.to_owned()))
-    }
-
-    /// What is known about a CVE in general.
-    pub(crate) fn rated(&self, cve: &str) -> Result<Option<Rated>> {
-        self.single(&Key::Rated(cve.to_owned()))
-    }
-
-    /// How likely a CVE is exploited.
-    pub(crate) fn likelihood(&self, cve: &str) -> Result<Option<Likelihood>> {
-        self.single(&Key::Likely(cve.to_owned()))
-    }
-
-    /// When the support of a release ends.
-    pub(crate) fn lifecycle(&self, os: &str, release: &str) -> Result<Option<Lifecycle>> {
-        self.single(&Key::Lifecycle(os.to_owned(), release.to_owned()))
+    /// A record that stands for itself, under a key of its type.
+    pub(crate) fn single<'a, T: Deserialize<'a>>(&'a self, wanted: &Wanted) -> Result<Option<T>> {
+        self.find(wanted)?.map(decode).transpose()
     }
 
     /// What the lists say about a digest.
@@ -220,19 +298,26 @@ impl Segment {
         self.digests.len() / DIGEST_ENTRY_BYTES
     }
 
-    /// A row of the key table, with its key.
+    /// A row of the key table, with its key and hashes.
     pub(crate) fn key_entry(&self, index: usize) -> Result<KeyEntry<'_>> {
-        let row = self.key_row(index)?;
-        let record = self.read(within(&self.heap, u64_at(row, 8), u32_at(row, 16))?)?;
-        let mut payload = record;
-        let bytes = take_u32(&mut payload)? as usize;
-        let key = take(&mut payload, bytes)?;
-        Ok(KeyEntry { key, order: u64_at(row, 0), hash: row[24..40].try_into().expect("16 bytes"), payload })
+        let (key, _) = self.record(index)?;
+        let order = u64_at(self.row(&self.key_hashes, index, KEY_HASH_BYTES)?, 0);
+        let hash = self.row(&self.contents, index, CONTENT_HASH_BYTES)?;
+        Ok(KeyEntry { key, order, hash: hash.try_into().expect("16 bytes") })
     }
 
-    fn key_row(&self, index: usize) -> Result<&[u8]> {
-        let at = self.keys.start + index * KEY_ENTRY_BYTES;
-        self.read(at..at + KEY_ENTRY_BYTES)
+    fn row(&self, part: &Range<usize>, index: usize, bytes: usize) -> Result<&[u8]> {
+        let at = part.start + index * bytes;
+        self.read(at..at + bytes)
+    }
+
+    /// A key by its row, and its record.
+    fn record(&self, index: usize) -> Result<(&[u8], &[u8])> {
+        let row = self.row(&self.keys, index, KEY_ENTRY_BYTES)?;
+        let mut record = self.read(within(&self.heap, u64_at(row, 0), u32_at(row, 8))?)?;
+        let bytes = take_u32(&mut record)? as usize;
+        let key = take(&mut record, bytes)?;
+        Ok((key, record))
     }
 
     /// A row of the digest table: the digest and where its record lies.
@@ -256,21 +341,26 @@ impl Segment {
         (*self.bytes).as_ref().get(range).ok_or_else(|| Error::malformed("the segment became shorter while in use"))
     }
 
-    fn single<T: DeserializeOwned>(&self, key: &Key) -> Result<Option<T>> {
-        self.find(&key.encode())?.map(|entry| decode(entry.payload)).transpose()
-    }
-
-    fn find(&self, key: &[u8]) -> Result<Option<KeyEntry<'_>>> {
-        let (hash, count) = (key_hash(key), self.key_count());
-        let at = self.directory.start + directory_slot(hash, directory_bits(count)) * 4;
+    /// The record of a key.
+    fn find(&self, wanted: &Wanted) -> Result<Option<&[u8]>> {
+        if self.sorts & wanted.sort == 0 {
+            return Ok(None);
+        }
+        let count = self.key_count();
+        let at = self.directory.start + directory_slot(wanted.hash, directory_bits(count)) * 4;
         let bounds = self.read(at..at + 8)?;
+        let start = u32_at(bounds, 0) as usize;
         let end = (u32_at(bounds, 4) as usize).min(count);
-        for index in u32_at(bounds, 0) as usize..end {
-            if u64_at(self.key_row(index)?, 0) == hash {
-                let entry = self.key_entry(index)?;
-                if entry.key == key {
-                    return Ok(Some(entry));
-                }
+        if start >= end {
+            return Ok(None);
+        }
+        let at = self.key_hashes.start;
+        let hashes = self.read(at + start * KEY_HASH_BYTES..at + end * KEY_HASH_BYTES)?;
+        let sought = wanted.hash.to_le_bytes();
+        for (index, _) in hashes.chunks_exact(KEY_HASH_BYTES).enumerate().filter(|(_, hash)| **hash == sought) {
+            let (key, record) = self.record(start + index)?;
+            if key == wanted.key {
+                return Ok(Some(record));
             }
         }
         Ok(None)
@@ -328,13 +418,15 @@ fn parts(header: &[u8], total: usize) -> Result<[Range<usize>; PARTS]> {
         next = end;
     }
     let body = found[PARTS - 1].start - HEADER_BYTES;
-    let keys = found[1].len() / KEY_ENTRY_BYTES;
+    let keys = found[2].len() / KEY_ENTRY_BYTES;
     let fits = next == total
         && found[0].len() == ((1 << directory_bits(keys)) + 1) * 4
-        && found[1].len().is_multiple_of(KEY_ENTRY_BYTES)
-        && found[2].len().is_multiple_of(ADVISORY_ENTRY_BYTES)
-        && found[3].len().is_multiple_of(4)
-        && found[4].len().is_multiple_of(DIGEST_ENTRY_BYTES)
+        && found[1].len() == keys * KEY_HASH_BYTES
+        && found[2].len() == keys * KEY_ENTRY_BYTES
+        && found[3].len() == keys * CONTENT_HASH_BYTES
+        && found[4].len().is_multiple_of(ADVISORY_ENTRY_BYTES)
+        && found[5].len().is_multiple_of(4)
+        && found[6].len().is_multiple_of(DIGEST_ENTRY_BYTES)
         && found[PARTS - 1].len() == body.div_ceil(BLOCK_BYTES) * 32
         && u32_at(header, 12) as usize == BLOCK_BYTES;
     if fits { Ok(found) } else { Err(wrong()) }
@@ -347,17 +439,6 @@ fn within(part: &Range<usize>, offset: u64, bytes: u32) -> Result<Range<usize>> 
         (Some(start), Some(end)) => Ok(start..end),
         (None, _) | (_, None) => Err(Error::malformed("an offset lies outside the segment")),
     }
-}
-
-fn statements(mut rest: &[u8]) -> Result<Vec<StoredStatement<'_>>> {
-    let count = take_u32(&mut rest)?;
-    let mut found = Vec::new();
-    for _ in 0..count {
-        let advisory = take_u32(&mut rest)?;
-        let bytes = take_u32(&mut rest)? as usize;
-        found.push(StoredStatement { advisory, bytes: take(&mut rest, bytes)? });
-    }
-    Ok(found)
 }
 
 fn take<'a>(rest: &mut &'a [u8], bytes: usize) -> Result<&'a [u8]> {

@@ -1,13 +1,14 @@
 //! Writes a segment from content, using it up, so that it lies in memory once.
 
 use super::{
-    ADVISORY_ENTRY_BYTES, BLOCK_BYTES, DIGEST_ENTRY_BYTES, FORMAT, HEADER_BYTES, HEADER_HASH_AT, KEY_ENTRY_BYTES,
-    MAGIC, PARTS, directory_bits, directory_slot, key_hash,
+    ADVISORY_ENTRY_BYTES, BLOCK_BYTES, CONTENT_HASH_BYTES, DIGEST_ENTRY_BYTES, FORMAT, HEADER_BYTES, HEADER_HASH_AT,
+    MAGIC, PARTS, SORTS_AT, directory_bits, directory_slot, key_hash, sort_bit,
 };
 use crate::record::Key;
 use model::Digest;
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// An advisory as a feed's parser hands it over, already in postcard form.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,37 +36,79 @@ pub(crate) struct SegmentContent {
 struct Pending {
     hash: u64,
     key: Vec<u8>,
-    /// Row of its advisory; `None` for a record that stands for itself.
-    advisory: Option<u32>,
+    /// Which advisory, in the order of their ids; `None` for a record that stands for itself.
+    advisory: Option<usize>,
     record: Vec<u8>,
 }
 
 /// The parts of the body while they grow.
 #[derive(Default)]
 struct Parts {
-    keys: Vec<u8>,
+    /// Of every row of the key table.
+    hashes: Vec<u64>,
+    /// Their sorts, a bit each.
+    sorts: u32,
+    rows: Vec<Row>,
     advisories: Vec<u8>,
     names: Vec<u8>,
     digests: Vec<u8>,
     heap: Vec<u8>,
-    /// Of every row of the key table, in order.
-    hashes: Vec<u64>,
+    /// Where each advisory lies, in the order of their ids.
+    placed: Vec<Option<Placed>>,
 }
 
-/// Lays the content out. Equal content gives equal bytes.
+/// A row of the key table and its content hash.
+#[derive(Clone, Copy, Default)]
+struct Row {
+    offset: u64,
+    length: u32,
+    content: [u8; CONTENT_HASH_BYTES],
+}
+
+/// An advisory that has been laid down.
+#[derive(Clone)]
+struct Placed {
+    row: u32,
+    /// In the heap.
+    range: Range<usize>,
+}
+
+/// Lays the content out. Equal content gives equal bytes. An advisory comes right before the first record that speaks
+/// of it, because a question about a package that touches one touches the other.
 pub(crate) fn write(content: SegmentContent) -> Vec<u8> {
     let mut parts = Parts::default();
     let SegmentContent { advisories, singles, digests } = content;
-    let mut pending = write_advisories(advisories, &mut parts);
+    let (mut pending, mut waiting) = split(advisories);
+    parts.placed = vec![None; waiting.len()];
     pending.extend(singles.into_iter().map(|(key, record)| {
         let key = key.encode();
         Pending { hash: key_hash(&key), key, advisory: None, record }
     }));
     pending.sort_by(|a, b| (a.hash, &a.key, a.advisory).cmp(&(b.hash, &b.key, b.advisory)));
-    for of_key in pending.chunk_by(|a, b| a.key == b.key) {
-        write_key(of_key, &mut parts);
+    let mut alone = Vec::new();
+    for (row, of_key) in pending.chunk_by(|a, b| a.key == b.key).enumerate() {
+        parts.sorts |= sort_bit(&of_key[0].key);
+        parts.hashes.push(of_key[0].hash);
+        parts.rows.push(Row::default());
+        if of_key.iter().all(|pending| pending.advisory.is_none()) {
+            alone.push((row, of_key));
+            continue;
+        }
+        for index in of_key.iter().filter_map(|pending| pending.advisory) {
+            place(index, &mut waiting, &mut parts);
+        }
+        parts.rows[row] = write_key(of_key, &mut parts);
+    }
+    // Side by side, neighbours in number too: what is known about the CVEs of one package.
+    alone.sort_by_key(|(_, of_key)| &of_key[0].key);
+    for (row, of_key) in alone {
+        parts.rows[row] = write_key(of_key, &mut parts);
     }
     drop(pending);
+    // Those that speak of no package.
+    for index in 0..waiting.len() {
+        place(index, &mut waiting, &mut parts);
+    }
     for (digest, record) in digests {
         parts.digests.extend_from_slice(digest.as_bytes());
         parts.digests.extend_from_slice(&(parts.heap.len() as u64).to_le_bytes());
@@ -75,7 +118,12 @@ pub(crate) fn write(content: SegmentContent) -> Vec<u8> {
     }
     debug_assert!(parts.digests.len().is_multiple_of(DIGEST_ENTRY_BYTES));
     let directory = directory(&parts.hashes);
-    assemble([directory, parts.keys, parts.advisories, parts.names, parts.digests, parts.heap])
+    let Parts { hashes, sorts, rows, advisories, names, digests, heap, placed: _ } = parts;
+    let hashes = hashes.iter().flat_map(|hash| hash.to_le_bytes()).collect();
+    let entry = |row: &Row| (u128::from(row.offset) | u128::from(row.length) << u64::BITS).to_le_bytes();
+    let keys = rows.iter().flat_map(entry).collect();
+    let contents = rows.iter().flat_map(|row| row.content).collect();
+    assemble([directory, hashes, keys, contents, advisories, names, digests, heap], sorts)
 }
 
 /// Lengths inside a segment are 32 bits: a record is far smaller, because documents are capped.
@@ -83,31 +131,43 @@ fn length(bytes: &[u8]) -> u32 {
     u32::try_from(bytes.len()).expect("documents are capped far below 4 GiB")
 }
 
-fn write_advisories(advisories: Vec<PackedAdvisory>, parts: &mut Parts) -> Vec<Pending> {
+/// An advisory that has not been laid down yet: its postcard form and its names.
+type Waiting = Option<(Vec<u8>, Vec<u32>)>;
+
+/// Statements apart from their advisories.
+fn split(advisories: Vec<PackedAdvisory>) -> (Vec<Pending>, Vec<Waiting>) {
     let mut pending = Vec::with_capacity(advisories.iter().map(|a| a.statements.len()).sum());
-    parts.advisories.reserve_exact(advisories.len() * ADVISORY_ENTRY_BYTES);
-    for (row, packed) in advisories.into_iter().enumerate() {
-        for name in &packed.names {
-            parts.names.extend_from_slice(&name.to_le_bytes());
-        }
-        parts.advisories.extend_from_slice(&(parts.heap.len() as u64).to_le_bytes());
-        parts.advisories.extend_from_slice(&length(&packed.advisory).to_le_bytes());
-        parts.advisories.extend_from_slice(&length(&parts.names).to_le_bytes());
-        parts.heap.extend_from_slice(&packed.advisory);
-        let advisory = Some(u32::try_from(row).expect("documents are capped"));
-        pending.extend(packed.statements.into_iter().map(|(key, record)| Pending {
+    let mut waiting = Vec::with_capacity(advisories.len());
+    for (index, PackedAdvisory { advisory, names, statements }) in advisories.into_iter().enumerate() {
+        waiting.push(Some((advisory, names)));
+        pending.extend(statements.into_iter().map(|(key, record)| Pending {
             hash: key_hash(&key),
             key,
-            advisory,
+            advisory: Some(index),
             record,
         }));
     }
-    pending
+    (pending, waiting)
 }
 
-/// One row of the key table and its record.
-fn write_key(of_key: &[Pending], parts: &mut Parts) {
-    let Some(first) = of_key.first() else { return };
+/// Gives an advisory the next row, once.
+fn place(index: usize, waiting: &mut [Waiting], parts: &mut Parts) {
+    let Some((advisory, names)) = waiting[index].take() else { return };
+    for name in names {
+        parts.names.extend_from_slice(&name.to_le_bytes());
+    }
+    let start = parts.heap.len();
+    let row = u32::try_from(parts.advisories.len() / ADVISORY_ENTRY_BYTES).expect("documents are capped");
+    parts.advisories.extend_from_slice(&(start as u64).to_le_bytes());
+    parts.advisories.extend_from_slice(&length(&advisory).to_le_bytes());
+    parts.advisories.extend_from_slice(&length(&parts.names).to_le_bytes());
+    parts.heap.extend_from_slice(&advisory);
+    parts.placed[index] = Some(Placed { row, range: start..parts.heap.len() });
+}
+
+/// Writes a key's record, and tells its row.
+fn write_key(of_key: &[Pending], parts: &mut Parts) -> Row {
+    let Some(first) = of_key.first() else { return Row::default() };
     let start = parts.heap.len();
     let mut hasher = Sha256::new();
     parts.heap.extend_from_slice(&length(&first.key).to_le_bytes());
@@ -117,28 +177,20 @@ fn write_key(of_key: &[Pending], parts: &mut Parts) {
         parts.heap.extend_from_slice(&count.to_le_bytes());
     }
     for Pending { advisory, record, .. } in of_key {
-        if let Some(row) = advisory {
+        if let Some(index) = advisory {
+            let Placed { row, range } =
+                parts.placed[*index].clone().expect("an advisory is placed before its statements");
             parts.heap.extend_from_slice(&row.to_le_bytes());
             parts.heap.extend_from_slice(&length(record).to_le_bytes());
-            let at = *row as usize * ADVISORY_ENTRY_BYTES;
-            let number = |from: usize, to: usize| {
-                parts.advisories[at + from..at + to].iter().rev().fold(0, |all, byte| all << 8 | usize::from(*byte))
-            };
-            let (offset, bytes) = (number(0, 8), number(8, 12));
-            hasher.update((bytes as u64).to_le_bytes());
-            hasher.update(&parts.heap[offset..offset + bytes]);
+            hasher.update((range.len() as u64).to_le_bytes());
+            hasher.update(&parts.heap[range]);
         }
         hasher.update((record.len() as u64).to_le_bytes());
         hasher.update(record);
         parts.heap.extend_from_slice(record);
     }
-    parts.hashes.push(first.hash);
-    parts.keys.extend_from_slice(&first.hash.to_le_bytes());
-    parts.keys.extend_from_slice(&(start as u64).to_le_bytes());
-    parts.keys.extend_from_slice(&length(&parts.heap[start..]).to_le_bytes());
-    parts.keys.extend_from_slice(&0u32.to_le_bytes());
-    parts.keys.extend_from_slice(&hasher.finalize()[..16]);
-    debug_assert!(parts.keys.len().is_multiple_of(KEY_ENTRY_BYTES));
+    let content = hasher.finalize()[..CONTENT_HASH_BYTES].try_into().expect("16 of 32 bytes");
+    Row { offset: start as u64, length: length(&parts.heap[start..]), content }
 }
 
 fn directory(hashes: &[u64]) -> Vec<u8> {
@@ -152,7 +204,7 @@ fn directory(hashes: &[u64]) -> Vec<u8> {
     out
 }
 
-fn assemble(body_parts: [Vec<u8>; PARTS - 1]) -> Vec<u8> {
+fn assemble(body_parts: [Vec<u8>; PARTS - 1], sorts: u32) -> Vec<u8> {
     let body_bytes: usize = body_parts.iter().map(Vec::len).sum();
     let hashes_bytes = body_bytes.div_ceil(BLOCK_BYTES) * 32;
     let mut out = Vec::with_capacity(HEADER_BYTES + body_bytes + hashes_bytes);
@@ -172,6 +224,7 @@ fn assemble(body_parts: [Vec<u8>; PARTS - 1]) -> Vec<u8> {
     }
     let hashes: Vec<u8> = out[HEADER_BYTES..].chunks(BLOCK_BYTES).flat_map(Sha256::digest).collect();
     out[super::ROOT_AT..super::ROOT_AT + 32].copy_from_slice(&Sha256::digest(&hashes));
+    out[SORTS_AT..SORTS_AT + 4].copy_from_slice(&sorts.to_le_bytes());
     let header_hash = Sha256::digest(&out[..HEADER_HASH_AT]);
     out[HEADER_HASH_AT..HEADER_BYTES].copy_from_slice(&header_hash[..HEADER_BYTES - HEADER_HASH_AT]);
     out.extend_from_slice(&hashes);

@@ -37,12 +37,20 @@ pub fn satisfies(version: &str, operator: &str, bound: &str) -> Result<bool, Inc
     Ok(wanted != negated)
 }
 
-pub(super) fn compare(a: &str, b: &str) -> Result<Ordering, Incomparable> {
-    for version in [a, b] {
-        let mut tokens = Tokens::new(version, Grammar::Historic);
-        tokens.check().map_err(|why| Scheme::Apk.incomparable(version, why))?;
+/// A version that can be read.
+#[derive(Debug)]
+pub(super) struct Version<'a>(&'a str);
+
+impl<'a> Version<'a> {
+    pub(super) fn parse(text: &'a str) -> Result<Self, Why> {
+        Tokens::new(text, Grammar::Historic).check().map(|()| Version(text))
     }
-    walk(a, b, Reach::Whole)
+
+    /// # Errors
+    /// None that [`Version::parse`] would not have had.
+    pub(super) fn compare(&self, other: &Version<'_>) -> Result<Ordering, Incomparable> {
+        walk(self.0, other.0, Reach::Whole)
+    }
 }
 
 /// How much of the first version has to match.
@@ -262,8 +270,8 @@ mod tests {
     #[test]
     fn today_s_tool_and_older_ones_differ_about_letters() {
         assert!(!is_valid("6.0.2p1-r3"));
-        assert_eq!(compare("6.0.2p1-r3", "6.0.2p1-r4"), Ok(Ordering::Less));
-        assert_eq!(compare("6.0.2p1-r3", "6.0.2_p1-r4"), Ok(Ordering::Greater));
+        assert_eq!(Scheme::Apk.compare("6.0.2p1-r3", "6.0.2p1-r4"), Ok(Ordering::Less));
+        assert_eq!(Scheme::Apk.compare("6.0.2p1-r3", "6.0.2_p1-r4"), Ok(Ordering::Greater));
     }
 
     #[test]

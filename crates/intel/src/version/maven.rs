@@ -38,12 +38,16 @@ enum Word {
     Other(String),
 }
 
+/// What no version has: the characters that Maven's `DefaultModelValidator` refuses because file systems cannot hold
+/// them, the signs of a range, and the braces of a property that nobody has replaced (`${revision}`).
+const ILLEGAL: &str = "\\/:\"<>|?*[](){},";
+
 impl<'a> Version<'a> {
     pub(super) fn parse(text: &'a str) -> Result<Self, Why> {
         if text.is_empty() {
             return Err("it is empty");
         }
-        if text.chars().any(|c| c.is_control() || c.is_whitespace() || "()[],".contains(c)) {
+        if text.chars().any(|c| c.is_control() || c.is_whitespace() || ILLEGAL.contains(c)) {
             return Err("it has a character that is not allowed");
         }
         let mut tokens = tokens(text);

@@ -18,6 +18,7 @@ mod nuget;
 mod openssl;
 mod pep440;
 mod pubspec;
+mod read;
 mod rpm;
 mod semver;
 
@@ -25,6 +26,7 @@ use std::cmp::Ordering;
 use std::fmt;
 
 use model::Ecosystem;
+pub(crate) use read::Read;
 
 /// The longest version that is read, in bytes. Longer ones are [`Incomparable`].
 pub const BYTES_MAX: usize = 1024;
@@ -179,27 +181,15 @@ impl Scheme {
         for version in [a, b] {
             self.check_length(version)?;
         }
-        match self {
-            Self::Apk => apk::compare(a, b),
-            Self::Deb => both(self, a, b, deb::Version::parse),
-            Self::Rpm => both(self, a, b, rpm::Version::parse),
-            Self::Semver | Self::Hex => both(self, a, b, semver::Version::parse),
-            Self::Npm => both(self, a, b, semver::Version::parse_npm),
-            Self::Go => both(self, a, b, semver::Version::parse_go),
-            Self::Bitnami => both(self, a, b, semver::Version::parse_bitnami),
-            Self::Pep440 => both(self, a, b, pep440::Version::parse),
-            Self::Maven => both(self, a, b, maven::Version::parse),
-            Self::Gem => both(self, a, b, gem::Version::parse),
-            Self::NuGet => both(self, a, b, nuget::Version::parse),
-            Self::Composer => both(self, a, b, composer::Version::parse),
-            Self::Pub => both(self, a, b, pubspec::Version::parse),
-            Self::Conan => both(self, a, b, conan::Version::parse),
-            Self::Cran => both(self, a, b, cran::Version::parse),
-            Self::Hackage => both(self, a, b, cran::Version::parse_hackage),
-            Self::Alpm => both(self, a, b, alpm::Version::parse),
-            Self::OpenSsl => both(self, a, b, openssl::Version::parse),
-            Self::Generic => both(self, a, b, generic::Version::parse),
-        }
+        self.read(a)?.compare(b)
+    }
+
+    /// Reads a version that is compared with many others.
+    ///
+    /// # Errors
+    /// [`Incomparable`] when it is not a version of this scheme, or is longer than [`BYTES_MAX`].
+    pub(crate) fn read(self, version: &str) -> Result<Read<'_>, Incomparable> {
+        Read::new(self, version)
     }
 
     /// Whether this is a version of the scheme.
@@ -244,17 +234,6 @@ impl fmt::Display for Scheme {
 /// Why a string is not a version.
 type Why = &'static str;
 
-fn both<'a, V: Ord>(
-    scheme: Scheme,
-    a: &'a str,
-    b: &'a str,
-    parse: impl Fn(&'a str) -> Result<V, Why>,
-) -> Result<Ordering, Incomparable> {
-    let left = parse(a).map_err(|why| scheme.incomparable(a, why))?;
-    let right = parse(b).map_err(|why| scheme.incomparable(b, why))?;
-    Ok(left.cmp(&right))
-}
-
 /// A whole number of any length: its digits without leading zeros. Zero is empty.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Number<'a>(&'a str);
@@ -265,7 +244,7 @@ impl<'a> Number<'a> {
     /// `digits` must be ASCII digits; no digits mean zero.
     fn new(digits: &'a str) -> Self {
         debug_assert!(digits.bytes().all(|b| b.is_ascii_digit()));
-        Number(digits.trim_start_matches('0'))
+        Number(split_before(digits, |b| b != b'0').1)
     }
 
     fn is_zero(self) -> bool {
@@ -283,6 +262,69 @@ impl PartialOrd for Number<'_> {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
+}
+
+/// Numbers between dots; zeros at the end count for nothing.
+#[derive(Debug, Clone, Copy)]
+struct Numbers<'a>(&'a str);
+
+impl<'a> Numbers<'a> {
+    /// The numbers that a text begins with, and the rest, which does not begin with a dot.
+    fn split(text: &'a str) -> Result<(Self, &'a str), ()> {
+        let mut rest = text;
+        loop {
+            let (digits, after) = split_while(rest, u8::is_ascii_digit);
+            if digits.is_empty() {
+                return Err(());
+            }
+            match after.strip_prefix('.') {
+                Some(next) => rest = next,
+                None => return Ok((Self(&text[..text.len() - after.len()]), after)),
+            }
+        }
+    }
+}
+
+impl Ord for Numbers<'_> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let (mut left, mut right) = (self.0, other.0);
+        while !left.is_empty() || !right.is_empty() {
+            let (x, left_after) = split_while(left, u8::is_ascii_digit);
+            let (y, right_after) = split_while(right, u8::is_ascii_digit);
+            let found = Number::new(x).cmp(&Number::new(y));
+            if found.is_ne() {
+                return found;
+            }
+            let next = |after: &'_ str| usize::from(!after.is_empty());
+            (left, right) = (&left_after[next(left_after)..], &right_after[next(right_after)..]);
+        }
+        Ordering::Equal
+    }
+}
+
+impl PartialOrd for Numbers<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Numbers<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Numbers<'_> {}
+
+/// Splits at the first of these bytes, which must be ASCII.
+fn split_at_byte(text: &str, byte: u8) -> Option<(&str, &str)> {
+    let at = text.bytes().position(|b| b == byte)?;
+    Some((&text[..at], &text[at + 1..]))
+}
+
+/// Splits before the first byte that is `wanted`, which only ASCII may be.
+fn split_before(text: &str, wanted: impl Fn(u8) -> bool) -> (&str, &str) {
+    text.split_at(text.bytes().position(wanted).unwrap_or(text.len()))
 }
 
 /// Splits off the longest prefix whose bytes are all ASCII and satisfy `wanted`.

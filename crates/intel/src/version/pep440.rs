@@ -4,19 +4,19 @@
 
 use std::cmp::Ordering;
 
-use super::{Number, Why, split_while};
+use super::{Number, Numbers, Why, split_at_byte, split_while};
 
-/// The fields are in sorting order; `release` has no trailing zeros.
+/// The fields are in sorting order.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Version<'a> {
     epoch: Number<'a>,
-    release: Vec<Number<'a>>,
+    release: Numbers<'a>,
     pre: Pre<'a>,
     /// `None`, which sorts first, where there is no post-release.
     post: Option<Number<'a>>,
     dev: Dev<'a>,
-    /// The parts of the local version; none sorts first.
-    local: Vec<Local<'a>>,
+    /// `None`, which sorts first, where there is no local version.
+    local: Option<Locals<'a>>,
 }
 
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,6 +35,10 @@ enum Dev<'a> {
     None,
 }
 
+/// A local version: parts between `.`, `-` and `_`.
+#[derive(Debug, Clone, Copy)]
+struct Locals<'a>(&'a str);
+
 #[derive(Debug)]
 enum Local<'a> {
     Text(&'a str),
@@ -45,16 +49,16 @@ impl<'a> Version<'a> {
     pub(super) fn parse(text: &'a str) -> Result<Self, Why> {
         let text = text.trim_matches(|c: char| c.is_ascii_whitespace());
         let text = text.strip_prefix(['v', 'V']).unwrap_or(text);
-        let (epoch, rest) = match text.split_once('!') {
+        let (epoch, rest) = match split_at_byte(text, b'!') {
             Some((epoch, _)) if epoch.is_empty() || !epoch.bytes().all(|b| b.is_ascii_digit()) => {
                 return Err("the epoch is not a number");
             }
             Some((epoch, rest)) => (Number::new(epoch), rest),
             None => (Number::ZERO, text),
         };
-        let (rest, local) = match rest.split_once('+') {
-            Some((rest, local)) => (rest, locals(local)?),
-            None => (rest, Vec::new()),
+        let (rest, local) = match split_at_byte(rest, b'+') {
+            Some((rest, local)) => (rest, Some(locals(local)?)),
+            None => (rest, None),
         };
         let (release, rest) = release(rest)?;
         let (pre, rest) = pre(rest);
@@ -74,25 +78,20 @@ impl<'a> Version<'a> {
     }
 }
 
-fn release(text: &str) -> Result<(Vec<Number<'_>>, &str), Why> {
-    let mut numbers = Vec::with_capacity(4);
-    let (digits, mut rest) = split_while(text, u8::is_ascii_digit);
-    if digits.is_empty() {
+/// A dot that no number follows belongs to what comes next (`1.0.dev1`).
+fn release(text: &str) -> Result<(Numbers<'_>, &str), Why> {
+    let mut end = split_while(text, u8::is_ascii_digit).0.len();
+    if end == 0 {
         return Err("the release is missing");
     }
-    numbers.push(Number::new(digits));
-    while let Some(after) = rest.strip_prefix('.') {
-        let (digits, after) = split_while(after, u8::is_ascii_digit);
+    while let Some(after) = text[end..].strip_prefix('.') {
+        let (digits, _) = split_while(after, u8::is_ascii_digit);
         if digits.is_empty() {
             break;
         }
-        numbers.push(Number::new(digits));
-        rest = after;
+        end += 1 + digits.len();
     }
-    while numbers.last().is_some_and(|n| n.is_zero()) {
-        numbers.pop();
-    }
-    Ok((numbers, rest))
+    Ok((Numbers(&text[..end]), &text[end..]))
 }
 
 fn pre(text: &str) -> (Pre<'_>, &str) {
@@ -126,23 +125,50 @@ fn word<'a, 'w>(text: &'a str, words: &[&'w str]) -> Option<(&'w str, Number<'a>
     Some((found, Number::new(digits), rest))
 }
 
-fn locals(text: &str) -> Result<Vec<Local<'_>>, Why> {
-    text.split(['.', '-', '_'])
-        .map(|part| {
-            if part.is_empty() || !part.bytes().all(|b| b.is_ascii_alphanumeric()) {
-                return Err("the local version is not allowed");
-            }
-            let number = part.bytes().all(|b| b.is_ascii_digit());
-            Ok(if number { Local::Number(Number::new(part)) } else { Local::Text(part) })
+fn locals(text: &str) -> Result<Locals<'_>, Why> {
+    if text.split(['.', '-', '_']).any(|part| part.is_empty() || !part.bytes().all(|b| b.is_ascii_alphanumeric())) {
+        return Err("the local version is not allowed");
+    }
+    Ok(Locals(text))
+}
+
+impl<'a> Locals<'a> {
+    fn iter(self) -> impl Iterator<Item = Local<'a>> {
+        self.0.split(['.', '-', '_']).map(|part| {
+            let is_number = part.bytes().all(|b| b.is_ascii_digit());
+            if is_number { Local::Number(Number::new(part)) } else { Local::Text(part) }
         })
-        .collect()
+    }
+}
+
+impl Ord for Locals<'_> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.iter().cmp(other.iter())
+    }
+}
+
+impl PartialOrd for Locals<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Locals<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Locals<'_> {}
+
+fn lower(text: &str) -> impl Iterator<Item = u8> {
+    text.bytes().map(|b| b.to_ascii_lowercase())
 }
 
 impl Ord for Local<'_> {
     fn cmp(&self, other: &Self) -> Ordering {
-        let lower = |text: &str| text.to_ascii_lowercase();
         match (self, other) {
-            (Self::Text(a), Self::Text(b)) => lower(a).cmp(&lower(b)),
+            (Self::Text(a), Self::Text(b)) => lower(a).cmp(lower(b)),
             (Self::Number(a), Self::Number(b)) => a.cmp(b),
             (Self::Text(_), Self::Number(_)) => Ordering::Less,
             (Self::Number(_), Self::Text(_)) => Ordering::Greater,

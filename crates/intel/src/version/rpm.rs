@@ -5,7 +5,7 @@
 
 use std::cmp::Ordering;
 
-use super::{Number, Why, split_while};
+use super::{Number, Why, split_before, split_while};
 
 #[derive(Debug)]
 pub(super) struct Version<'a> {
@@ -18,11 +18,14 @@ impl<'a> Version<'a> {
     pub(super) fn parse(text: &'a str) -> Result<Self, Why> {
         let (digits, after) = split_while(text, u8::is_ascii_digit);
         let (epoch, rest) = after.strip_prefix(':').map_or(("0", text), |rest| (digits, rest));
-        let (version, release) = rest.rsplit_once('-').map_or((rest, None), |(v, r)| (v, Some(r)));
+        let hyphen = rest.bytes().rposition(|b| b == b'-');
+        let (version, release) = hyphen.map_or((rest, None), |at| (&rest[..at], Some(&rest[at + 1..])));
         if version.is_empty() {
             return Err("the version is empty");
         }
-        if rest.chars().any(|c| c.is_whitespace() || c.is_control() || "<>=".contains(c)) {
+        let is_usual = |b: u8| b.is_ascii_graphic() && !matches!(b, b'<' | b'=' | b'>');
+        let is_refused = |c: char| c.is_whitespace() || c.is_control() || "<>=".contains(c);
+        if !rest.bytes().all(is_usual) && rest.chars().any(is_refused) {
             return Err("it has a character that is not allowed");
         }
         Ok(Version { epoch: Number::new(epoch), version, release })
@@ -76,7 +79,7 @@ fn part(mut a: &str, mut b: &str) -> Ordering {
 }
 
 fn segment(text: &str) -> (Segment<'_>, &str) {
-    let text = text.trim_start_matches(|c: char| !c.is_ascii_alphanumeric() && c != '~' && c != '^');
+    let (_, text) = split_before(text, |b| b.is_ascii_alphanumeric() || matches!(b, b'~' | b'^'));
     match text.as_bytes().first() {
         None => (Segment::End, text),
         Some(b'~') => (Segment::Tilde, &text[1..]),

@@ -5,22 +5,28 @@
 
 use std::cmp::Ordering;
 
-use super::{Number, Why, split_while};
+use super::{Number, Numbers, Why, split_at_byte, split_while};
 
 #[derive(Debug)]
 pub(super) struct Version<'a> {
-    /// Without trailing zeros.
-    numbers: Vec<Number<'a>>,
+    numbers: Numbers<'a>,
     label: Label<'a>,
 }
 
 /// What follows the numbers, in sorting order.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Label<'a> {
-    Pre(Vec<Identifier<'a>>),
+    Pre(Identifiers<'a>),
     Release,
     /// A number that Bitnami gives to its own rebuilds.
     Revision(Number<'a>),
+}
+
+/// The parts of a pre-release: those between the dots of `rest`, after `first`.
+#[derive(Debug, Clone, Copy)]
+struct Identifiers<'a> {
+    first: Option<&'a str>,
+    rest: &'a str,
 }
 
 /// A part between dots of a pre-release; numbers come before words.
@@ -54,7 +60,7 @@ impl<'a> Version<'a> {
                 if !matches!(word, "rc" | "beta") || digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
                     return Err("the numbers are followed by something that is not allowed");
                 }
-                Ok(vec![Identifier::Text(word), Identifier::Number(Number::new(digits))])
+                Ok(Identifiers { first: Some(word), rest: digits })
             }
         })
     }
@@ -62,58 +68,69 @@ impl<'a> Version<'a> {
     /// A single number after the hyphen is a packaging revision: `1.2.3-4` is newer than `1.2.3`.
     pub(super) fn parse_bitnami(text: &'a str) -> Result<Self, Why> {
         let mut found = Self::parse(text)?;
-        if let Label::Pre(identifiers) = &found.label
-            && let [Identifier::Number(number)] = identifiers.as_slice()
+        if let Label::Pre(Identifiers { first: None, rest }) = found.label
+            && let Identifier::Number(number) = Identifier::of(rest)
         {
-            found.label = Label::Revision(*number);
+            found.label = Label::Revision(number);
         }
         Ok(found)
     }
 
-    fn read(text: &'a str, label: impl Fn(&'a str) -> Result<Vec<Identifier<'a>>, Why>) -> Result<Self, Why> {
+    fn read(text: &'a str, label: impl Fn(&'a str) -> Result<Identifiers<'a>, Why>) -> Result<Self, Why> {
         let text = text.strip_prefix(['v', 'V', '=']).unwrap_or(text);
-        let (text, build) = text.split_once('+').unwrap_or((text, "0"));
+        let (text, build) = split_at_byte(text, b'+').unwrap_or((text, "0"));
         if build.is_empty() || !build.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.+".contains(&b)) {
             return Err("the build metadata is not allowed");
         }
-        let mut numbers = Vec::with_capacity(3);
-        let mut rest = text;
-        loop {
-            let (digits, after) = split_while(rest, u8::is_ascii_digit);
-            if digits.is_empty() {
-                return Err("a number is missing");
-            }
-            numbers.push(Number::new(digits));
-            rest = after;
-            match rest.strip_prefix('.') {
-                Some(after) => rest = after,
-                None => break,
-            }
-        }
-        while numbers.last().is_some_and(|n| n.is_zero()) {
-            numbers.pop();
-        }
+        let (numbers, rest) = Numbers::split(text).map_err(|()| "a number is missing")?;
         let label = if rest.is_empty() { Label::Release } else { Label::Pre(label(rest)?) };
         Ok(Version { numbers, label })
     }
 }
 
-fn labels(text: &str) -> Result<Vec<Identifier<'_>>, Why> {
-    text.split('.')
-        .map(|identifier| {
-            if identifier.is_empty() {
-                return Err("a pre-release identifier is empty");
-            }
-            if identifier.bytes().all(|b| b.is_ascii_digit()) {
-                return Ok(Identifier::Number(Number::new(identifier)));
-            }
-            if !identifier.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
-                return Err("the pre-release has a character that is not allowed");
-            }
-            Ok(Identifier::Text(identifier))
-        })
-        .collect()
+fn labels(text: &str) -> Result<Identifiers<'_>, Why> {
+    for identifier in text.split('.') {
+        if identifier.is_empty() {
+            return Err("a pre-release identifier is empty");
+        }
+        if !identifier.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
+            return Err("the pre-release has a character that is not allowed");
+        }
+    }
+    Ok(Identifiers { first: None, rest: text })
 }
+
+impl<'a> Identifiers<'a> {
+    fn iter(self) -> impl Iterator<Item = Identifier<'a>> {
+        self.first.into_iter().chain(self.rest.split('.')).map(Identifier::of)
+    }
+}
+
+impl<'a> Identifier<'a> {
+    fn of(text: &'a str) -> Self {
+        if text.bytes().all(|b| b.is_ascii_digit()) { Self::Number(Number::new(text)) } else { Self::Text(text) }
+    }
+}
+
+impl Ord for Identifiers<'_> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.iter().cmp(other.iter())
+    }
+}
+
+impl PartialOrd for Identifiers<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Identifiers<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Identifiers<'_> {}
 
 impl Ord for Version<'_> {
     fn cmp(&self, other: &Self) -> Ordering {

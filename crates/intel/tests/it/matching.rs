@@ -339,3 +339,69 @@ fn walk(events: &str, version: u8) -> bool {
     }
     vulnerable
 }
+
+/// AlmaLinux's errata about a curl of 2030, each with its fix.
+fn curl(errata: &[(&str, &str)]) -> Intelligence {
+    let documents: Vec<(String, String)> = errata
+        .iter()
+        .map(|(id, fixed)| {
+            let document = format!(
+                r#"{{"id":"{id}","related":["CVE-2030-0003"],"modified":"2030-01-01T00:00:00Z","affected":[{{
+                "package":{{"ecosystem":"AlmaLinux:9","name":"curl"}},
+                "ranges":[{{"type":"ECOSYSTEM","events":[{{"introduced":"0"}},{{"fixed":"{fixed}"}}]}}]}}]}}"#
+            );
+            (format!("{id}.json"), document)
+        })
+        .collect();
+    intelligence(&crate::support::compile(
+        documents.iter().map(|(name, document)| (name.as_str(), document.as_bytes())),
+    ))
+}
+
+#[test]
+fn a_fix_for_the_installed_minor_release_is_a_fix() {
+    let second = ("ALSA-2030:2", "7.76.1-23.el9_2.4");
+    let third = ("ALSA-2030:3", "7.76.1-26.el9_3.2");
+    let again = ("ALSA-2030:4", "7.76.1-23.el9_2.6");
+    let rebased = ("ALSA-2030:5", "7.80.0-1.el9");
+    let check = |errata: &[(&str, &str)], installed: &str, expect: &str| {
+        let intelligence = curl(errata);
+        let key = key(&format!("pkg:rpm/almalinux/curl@{installed}?distro=almalinux-9"));
+        let found = intelligence.matches(&key).unwrap();
+        let verdict = match &found[0].verdict {
+            Verdict::Affected { fixed, .. } => fixed.join(" "),
+            Verdict::NotAffected { .. } => "not affected".to_owned(),
+            Verdict::Undecided { why } => why.clone(),
+        };
+        assert_eq!(verdict, expect, "{errata:?} {installed}: {}", found[0].because);
+        let open: Vec<_> = found.into_iter().filter(|m| !matches!(m.verdict, Verdict::NotAffected { .. })).collect();
+        assert_eq!(intelligence.possible(&key).unwrap(), open, "{errata:?} {installed}");
+    };
+    let both = "7.76.1-26.el9_3.2 7.76.1-23.el9_2.4";
+    check(&[second, third], "7.76.1-23.el9_2.4", "not affected");
+    check(&[second, third], "7.76.1-23.el9_2.5", "not affected");
+    check(&[second, third], "7.76.1-26.el9_3.2", "not affected");
+    check(&[second, rebased], "7.76.1-23.el9_2.4", "not affected");
+    // Older than the fix of its own minor release.
+    check(&[second, third], "7.76.1-23.el9_2.3", both);
+    // Of another minor release, and of none: the newest fix counts.
+    check(&[second, third], "7.76.1-24.el9_1.9", "7.76.1-26.el9_3.2");
+    check(&[second, third], "7.76.1-26.el9_3.1", "7.76.1-26.el9_3.2");
+    check(&[second, third], "7.76.1-24.el9", "7.76.1-26.el9_3.2");
+    check(&[second, rebased], "7.76.1-24.el9", "7.80.0-1.el9");
+    // Its own minor release was fixed a second time.
+    check(&[second, third, again], "7.76.1-23.el9_2.5", "7.76.1-26.el9_3.2 7.76.1-23.el9_2.6");
+    check(&[second, third, again], "7.76.1-23.el9_2.6", "not affected");
+    check(&[third], "7.76.1-23.el9_2.4", "7.76.1-26.el9_3.2");
+    let purl = "pkg:rpm/almalinux/curl@7.76.1-23.el9_2.4?distro=almalinux-9";
+    let found = only(&curl(&[second, third]), purl);
+    assert_eq!(
+        found.because,
+        "curl 7.76.1-23.el9_2.4 >= 7.76.1-23.el9_2.4 (rpm order): osv-almalinux ALSA-2030:2 says fixed in \
+         7.76.1-23.el9_2.4; osv-almalinux ALSA-2030:3 does not decide, because the installed build is of el9_2, which has a \
+         fix of its own (curl 7.76.1-23.el9_2.4 < 7.76.1-26.el9_3.2 (rpm order): osv-almalinux ALSA-2030:3 says fixed in \
+         7.76.1-26.el9_3.2)"
+    );
+    let text = curl(&[second, third]).explain(&key(purl), "CVE-2030-0003").unwrap().to_string();
+    assert!(text.contains("ALSA-2030:3 does not decide, because the installed build is of el9_2"), "{text}");
+}

@@ -66,7 +66,7 @@ fn a_changed_block_is_an_error_at_its_first_use_and_the_others_still_answer() {
     let whole = intelligence(std::slice::from_ref(&feed));
     for block in 0..blocks {
         let mut bytes = feed.segment.clone();
-        bytes[192 + block * 4096 + 2000] ^= 4;
+        bytes[256 + block * 4096 + 2000] ^= 4;
         let segment = opened(bytes).unwrap();
         assert!(segment.verify().is_err(), "block {block}");
         let tampered = Intelligence::new(1, vec![(feed.meta.clone(), segment)]);

@@ -1,0 +1,358 @@
+//! Answers about packages, one after the other.
+//!
+//! Not here: what a statement means ([`matching`](crate::matching)).
+//!
+//! Invariant: what a matcher remembers never changes an answer; it only saves looking things up again.
+
+use crate::error::Result;
+use crate::explain::{Explanation, Lookup, silence};
+use crate::intelligence::Intelligence;
+use crate::matching::applies::judgement;
+use crate::matching::evaluate::Installed;
+use crate::matching::sift::{Sieve, keep_related};
+use crate::matching::{Enrichment, Rules, Witness, merge};
+use crate::meta::FeedKind;
+use crate::name::{Candidate, candidates};
+use crate::quick::Quick;
+use crate::record::{Exploited, Key, Likelihood, Rated};
+use crate::segment::{StoredStatement, Wanted};
+use crate::version::{Read, Scheme};
+use model::advisory::{CvssScore, KevEntry};
+use model::{EcosystemRelease, Match, PackageKey, Timestamp};
+use std::collections::{BTreeSet, HashMap};
+use std::hash::BuildHasherDefault;
+use std::rc::Rc;
+
+/// Of so many CVEs a matcher remembers what is known beside the advisories; then it starts anew.
+const REMEMBERED_MAX: usize = 1 << 14;
+
+/// Matches packages with the advisories of one generation. Cheap to make; use one for many packages of a thread.
+#[derive(Debug)]
+pub struct Matcher<'i> {
+    intelligence: &'i Intelligence,
+    /// By [`cve_number`].
+    known: HashMap<u64, Known, BuildHasherDefault<Quick>>,
+}
+
+/// What is known about a CVE, if anything is, and whether vectors were looked for.
+#[derive(Debug, Clone)]
+struct Known {
+    has_vectors: bool,
+    enrichment: Option<Rc<Enrichment>>,
+}
+
+/// What was found about a package, and where was looked.
+struct Collected<'a> {
+    witnesses: Vec<Witness<'a>>,
+    lookups: Vec<Lookup>,
+    /// Statements under the package's names that do not speak of it, with the index of their feed.
+    silent: Vec<(usize, StoredStatement<'a>)>,
+}
+
+/// How much is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Depth {
+    /// Every statement.
+    Everything,
+    /// What can make a package affected or undecided.
+    Possible,
+}
+
+/// A package under one of its names.
+struct Probe<'a> {
+    candidate: &'a Candidate,
+    read: Option<Read<'a>>,
+    scheme: Scheme,
+}
+
+impl<'a> Probe<'a> {
+    fn new(candidate: &'a Candidate, scheme: Scheme) -> Self {
+        Self { candidate, read: scheme.read(&candidate.version).ok(), scheme }
+    }
+
+    fn installed(&'a self) -> Installed<'a> {
+        let Candidate { name, version, .. } = self.candidate;
+        Installed { name, version, scheme: self.scheme, read: self.read.as_ref() }
+    }
+}
+
+/// A statement that was found under one of a package's names.
+#[derive(Clone, Copy)]
+struct Said<'a> {
+    /// Index of the feed.
+    feed: usize,
+    probe: &'a Probe<'a>,
+    stored: StoredStatement<'a>,
+}
+
+impl<'i> Matcher<'i> {
+    pub(crate) fn new(intelligence: &'i Intelligence) -> Self {
+        Self { intelligence, known: HashMap::default() }
+    }
+
+    /// Every vulnerability that an advisory mentions for a package, sorted by id: affected, undecided, and those that
+    /// it does not have. What is known beside the advisories (exploitation, scores of other feeds) is looked up only for
+    /// the first two. Empty when the package's distribution is unknown: that is a gap, see [`Intelligence::gaps`].
+    ///
+    /// # Errors
+    /// When a segment was changed after it was written.
+    pub fn matches(&mut self, key: &PackageKey) -> Result<Vec<Match>> {
+        self.answer(key, Depth::Everything)
+    }
+
+    /// The same without the vulnerabilities that the package does not have, at a small part of the cost: those are told
+    /// by their versions alone, and nothing else of them is read.
+    ///
+    /// # Errors
+    /// When a segment was changed after it was written.
+    pub fn possible(&mut self, key: &PackageKey) -> Result<Vec<Match>> {
+        self.answer(key, Depth::Possible)
+    }
+
+    fn answer(&mut self, key: &PackageKey, depth: Depth) -> Result<Vec<Match>> {
+        let Some(release) = key.ecosystem() else { return Ok(Vec::new()) };
+        let scheme = Scheme::of(release.ecosystem);
+        let candidates = candidates(key, release.ecosystem);
+        let probes: Vec<Probe<'_>> = candidates.iter().map(|candidate| Probe::new(candidate, scheme)).collect();
+        let collected = self.collect(key, &release, &probes, depth)?;
+        self.merge(&collected.witnesses, &release, depth)
+    }
+
+    /// Why a package has, or has not, a vulnerability (by CVE or any alias).
+    ///
+    /// # Errors
+    /// When a segment was changed after it was written.
+    pub fn explain(&mut self, key: &PackageKey, vulnerability: &str) -> Result<Explanation> {
+        let Some(release) = key.ecosystem() else {
+            return Ok(Explanation::unsupported(key, vulnerability));
+        };
+        let scheme = Scheme::of(release.ecosystem);
+        let candidates = candidates(key, release.ecosystem);
+        let probes: Vec<Probe<'_>> = candidates.iter().map(|candidate| Probe::new(candidate, scheme)).collect();
+        let collected = self.collect(key, &release, &probes, Depth::Everything)?;
+        let is_asked = |id: &str| id.eq_ignore_ascii_case(vulnerability);
+        let found = self
+            .merge(&collected.witnesses, &release, Depth::Everything)?
+            .into_iter()
+            .find(|found| is_asked(&found.vulnerability) || found.aliases.iter().any(|alias| is_asked(alias)));
+        let is_of_match = |w: &&Witness<'_>| {
+            found.as_ref().is_some_and(|m| m.advisories.iter().any(|a| a.feed == w.feed.id && a.id == w.advisory.id))
+        };
+        let steps = collected.witnesses.iter().filter(is_of_match).map(Witness::sentence).collect();
+        let passed_over = self.passed_over(&collected.silent, key, is_asked)?;
+        Ok(Explanation {
+            purl: key.purl(),
+            vulnerability: vulnerability.to_owned(),
+            is_covered: self.intelligence.covers(&release),
+            release: Some(release),
+            lookups: collected.lookups,
+            steps,
+            passed_over,
+            found,
+        })
+    }
+
+    /// Advisories about a vulnerability that are kept under a package's name and do not speak of it, each with the reason.
+    fn passed_over(
+        &self,
+        silent: &[(usize, StoredStatement<'_>)],
+        key: &PackageKey,
+        is_asked: impl Fn(&str) -> bool,
+    ) -> Result<Vec<String>> {
+        let mut found = BTreeSet::new();
+        for (feed, stored) in silent {
+            let (meta, segment) = self.intelligence.feed(*feed);
+            let advisory = segment.advisory(stored.advisory).map_err(|e| e.of_feed(&meta.id))?;
+            let mut names = [&advisory.id].into_iter().chain(&advisory.cves).chain(&advisory.others);
+            if names.any(|name| is_asked(name)) {
+                let statement = stored.read().map_err(|e| e.of_feed(&meta.id))?;
+                found.insert(format!("{} {}: {}", meta.id, advisory.id, silence(&statement, key)));
+            }
+        }
+        Ok(found.into_iter().collect())
+    }
+
+    fn collect<'a>(
+        &self,
+        key: &PackageKey,
+        release: &EcosystemRelease,
+        probes: &'a [Probe<'a>],
+        depth: Depth,
+    ) -> Result<Collected<'a>>
+    where
+        'i: 'a,
+    {
+        let mut collected = Collected { witnesses: Vec::new(), lookups: Vec::new(), silent: Vec::new() };
+        let intelligence = self.intelligence;
+        let Some(feeds) = intelligence.indices_of(release) else { return Ok(collected) };
+        let mut found: Vec<Said<'a>> = Vec::new();
+        for probe in probes {
+            let wanted = Wanted::package(release, &probe.candidate.name);
+            for &feed in feeds {
+                let (meta, segment) = intelligence.feed(feed);
+                let statements = segment.statements(&wanted).map_err(|e| e.of_feed(&meta.id))?;
+                if depth == Depth::Everything {
+                    collected.lookups.push(Lookup {
+                        feed: meta.id.clone(),
+                        name: probe.candidate.name.clone(),
+                        version: probe.candidate.version.clone(),
+                        records: statements.count_left(),
+                    });
+                }
+                found.reserve(statements.size_hint().0);
+                for stored in statements {
+                    let stored = stored.map_err(|e| e.of_feed(&meta.id))?;
+                    found.push(Said { feed, probe, stored });
+                }
+            }
+        }
+        if depth == Depth::Possible {
+            self.sift(&mut found, key)?;
+        }
+        collected.witnesses.reserve(found.len());
+        for said in &found {
+            match self.witness(said, key)? {
+                Some(witness) => collected.witnesses.push(witness),
+                None => collected.silent.push((said.feed, said.stored)),
+            }
+        }
+        Ok(collected)
+    }
+
+    /// Leaves out what surely says "not affected" and speaks of nothing that another statement sees otherwise.
+    fn sift(&self, found: &mut Vec<Said<'_>>, key: &PackageKey) -> Result<()> {
+        let mut kept = Vec::with_capacity(found.len());
+        for of_probe in found.chunk_by(|a, b| std::ptr::eq(a.probe, b.probe)) {
+            let sieve = of_probe.first().and_then(|said| Sieve::new(key, said.probe.installed()));
+            let is_clear = |said: &Said<'_>| sieve.is_some_and(|sieve| sieve.is_clear(said.stored.bytes()));
+            kept.extend(of_probe.iter().map(|said| !is_clear(said)));
+        }
+        keep_related(&mut kept, |index| {
+            let Said { feed, stored, .. } = &found[index];
+            self.intelligence.feed(*feed).1.names(stored.advisory).map_err(|e| self.intelligence.of_feed(*feed, e))
+        })?;
+        let mut kept = kept.into_iter();
+        found.retain(|_| kept.next() == Some(true));
+        Ok(())
+    }
+
+    fn witness<'a>(&self, said: &Said<'a>, key: &PackageKey) -> Result<Option<Witness<'a>>>
+    where
+        'i: 'a,
+    {
+        let intelligence: &'a Intelligence = self.intelligence;
+        let (feed, segment) = intelligence.feed(said.feed);
+        let statement = said.stored.read().map_err(|e| e.of_feed(&feed.id))?;
+        let installed = said.probe.installed();
+        let Some((judgement, standing, aside)) = judgement(&statement, key, said.probe.candidate, installed) else {
+            return Ok(None);
+        };
+        let advisory = segment.advisory(said.stored.advisory).map_err(|e| e.of_feed(&feed.id))?;
+        Ok(Some(Witness { feed, advisory, statement, installed, judgement, standing, aside }))
+    }
+
+    fn merge(&mut self, witnesses: &[Witness<'_>], release: &EcosystemRelease, depth: Depth) -> Result<Vec<Match>> {
+        let rules = Rules {
+            scheme: Scheme::of(release.ecosystem),
+            is_os: release.ecosystem.format().is_os(),
+            only_open: depth == Depth::Possible,
+        };
+        merge(witnesses, rules, |cve, wants_vectors| self.enrichment(cve, wants_vectors))
+    }
+
+    fn enrichment(&mut self, cve: &str, wants_vectors: bool) -> Result<Option<Rc<Enrichment>>> {
+        let number = cve_number(cve);
+        if let Some(known) = number.and_then(|number| self.known.get(&number))
+            && (known.has_vectors || !wants_vectors)
+        {
+            return Ok(known.enrichment.clone());
+        }
+        let rated = Wanted::from(Key::Rated(cve.to_owned()));
+        let enrichment = Enrichment {
+            cvss: if wants_vectors { self.borrowed_vectors(&rated)? } else { Vec::new() },
+            nvd: self.nvd(&rated)?,
+            kev: self.exploited(cve)?,
+            epss: self.likelihood(cve)?,
+        };
+        let enrichment = (!enrichment.is_empty()).then(|| Rc::new(enrichment));
+        if let Some(number) = number {
+            if self.known.len() >= REMEMBERED_MAX {
+                self.known.clear();
+            }
+            self.known.insert(number, Known { has_vectors: wants_vectors, enrichment: enrichment.clone() });
+        }
+        Ok(enrichment)
+    }
+
+    fn borrowed_vectors(&self, wanted: &Wanted) -> Result<Vec<(String, CvssScore)>> {
+        let mut found = Vec::new();
+        for (meta, segment) in self.intelligence.of_kind(FeedKind::Osv) {
+            if let Some(rated) = segment.single::<Rated>(wanted).map_err(|e| e.of_feed(&meta.id))? {
+                found.extend(rated.cvss.into_iter().map(|score| (meta.id.clone(), score)));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Of several NVD feeds the one that sorts last counts.
+    fn nvd(&self, wanted: &Wanted) -> Result<Option<(String, Rated)>> {
+        let mut found = None;
+        for (meta, segment) in self.intelligence.of_kind(FeedKind::Nvd) {
+            let rated = segment.single(wanted).map_err(|e| e.of_feed(&meta.id))?;
+            found = rated.map(|rated| (meta.id.clone(), rated)).or(found);
+        }
+        Ok(found)
+    }
+
+    fn likelihood(&self, cve: &str) -> Result<Option<f64>> {
+        let found = self.first::<Likelihood>(FeedKind::Epss, || Key::Likely(cve.to_owned()))?;
+        Ok(found.map(|found| found.probability))
+    }
+
+    fn exploited(&self, cve: &str) -> Result<Option<KevEntry>> {
+        let found = self.first::<Exploited>(FeedKind::Kev, || Key::Exploited(cve.to_owned()))?;
+        Ok(found.as_ref().and_then(kev_entry))
+    }
+
+    /// The record of the first feed of a kind that has one.
+    fn first<T: serde::de::DeserializeOwned>(&self, kind: FeedKind, key: impl FnOnce() -> Key) -> Result<Option<T>> {
+        let mut feeds = self.intelligence.of_kind(kind).peekable();
+        if feeds.peek().is_none() {
+            return Ok(None);
+        }
+        let wanted = Wanted::from(key());
+        for (meta, segment) in feeds {
+            if let Some(found) = segment.single(&wanted).map_err(|e| e.of_feed(&meta.id))? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// A CVE id as one number, different for different ids: four digits of the year, the count of the other digits, and
+/// those. `None` for those that do not fit.
+fn cve_number(cve: &str) -> Option<u64> {
+    let (year, digits) = cve.strip_prefix("CVE-")?.split_once('-')?;
+    let (year, number, count) = (year.parse::<u64>().ok()?, digits.parse::<u64>().ok()?, digits.len() as u64);
+    (year < 10_000 && count <= 12).then_some(year << 48 | count << 44 | number)
+}
+
+fn kev_entry(entry: &Exploited) -> Option<KevEntry> {
+    let time = |seconds: i64| Timestamp::from_second(seconds).ok();
+    Some(KevEntry { added: time(entry.added)?, due: entry.due.and_then(time), ransomware: entry.ransomware })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn different_cves_have_different_numbers() {
+        let ids = ["CVE-2024-0001", "CVE-2024-00001", "CVE-2023-0001", "CVE-2024-10001", "CVE-2024-123456789012"];
+        let numbers: BTreeSet<Option<u64>> = ids.iter().map(|id| cve_number(id)).collect();
+        assert_eq!(numbers.len(), ids.len());
+        assert_eq!(cve_number("CVE-2024-1234567890123"), None);
+        assert_eq!(cve_number("GHSA-xxxx"), None);
+    }
+}
