@@ -8,6 +8,7 @@ mod crash;
 mod debian_images;
 mod demo;
 mod feeds;
+mod known_bad;
 mod malware;
 mod program;
 mod registry;
