@@ -18,6 +18,7 @@ mod languages;
 mod large;
 #[cfg(test)]
 mod layer;
+mod lazy;
 #[cfg(test)]
 mod mutations;
 #[cfg(test)]

@@ -269,6 +269,7 @@ pub async fn read_one(
             memory: &reading.memory,
             spool: &*reading.spool,
             inspector: reading.inspector.as_deref(),
+            in_part: false,
         };
         analyze::read_layer(input, &request)
     });
