@@ -6,6 +6,7 @@
 
 use crate::Error;
 use crate::check::{Check, checks};
+use crate::finding::ALTERED;
 use crate::glob::{Globs, fault};
 use model::observation::{Confidence, SecretFact};
 use model::tuning::{Allowed, RuleTuning, Tuning};
@@ -274,7 +275,8 @@ pub fn check_tuning(tuning: &Tuning, known: &BTreeSet<String>) -> Vec<TuningProb
 fn check_rule(rule: &RuleTuning, known: &BTreeSet<String>, say: &mut dyn FnMut(&str, String)) {
     let ids = Globs::new(&[&rule.id]);
     let check = checks().iter().find(|check| check.id == rule.id);
-    if check.is_none() && !known.iter().any(|id| ids.matches(id)) && !checks().iter().any(|c| ids.matches(&c.id)) {
+    let is_of_rule = || ids.matches(ALTERED) || known.iter().any(|id| ids.matches(id));
+    if check.is_none() && !is_of_rule() && !checks().iter().any(|c| ids.matches(&c.id)) {
         say("id", format!("no rule and no check is named {}", rule.id));
     }
     if rule.parameters.is_empty() {

@@ -9,6 +9,7 @@ mod secret;
 mod vulnerability;
 
 pub use end_of_life::{EndOfLifeDate, end_of_life_dates};
+pub(crate) use malware::ALTERED;
 
 use crate::check;
 use crate::compliance;
