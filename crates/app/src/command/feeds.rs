@@ -124,6 +124,9 @@ fn list_sources(sources: &[FeedSource]) -> Result<Exit> {
 }
 
 async fn sync(folder: &IntelFolder, sources: Vec<FeedSource>) -> Result<Exit> {
+    let Some(_turn) = folder.download_turn()? else {
+        bail!("another process, such as a server, is downloading feeds into {}", folder.path().display());
+    };
     let progress = Progress::new(sources.len() as u64, "downloading feeds", false);
     let mut failed = 0;
     for source in sources {
