@@ -62,6 +62,10 @@ pub(crate) struct ScanArguments {
     /// Judge with the policies of this file; ends with 2 when one says no.
     #[arg(long, value_name = "FILE")]
     pub(crate) policy: Option<PathBuf>,
+    /// Judge with these settings of rules: switches, severities, thresholds, allow list; as the server's page and API
+    /// show them (TOML or JSON).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tuning: Option<PathBuf>,
     /// Secret rules and allow lists of your own, in our TOML form or gitleaks'; of a folder every .toml file. Repeatable.
     #[arg(long, value_name = "FILE|DIR")]
     pub(crate) secret_rules: Vec<PathBuf>,

@@ -182,17 +182,27 @@ pub struct Judged {
     pub gaps: Vec<Gap>,
 }
 
-/// Judges an inventory with the intelligence in force, for the scanners that were asked for.
+/// How an inventory is judged.
+#[derive(Debug, Clone, Copy)]
+pub struct Judging<'a> {
+    /// What was asked for.
+    pub scanners: Scanners,
+    /// What is shown.
+    pub show: Show,
+    /// Switches, severities, thresholds, the allow-list.
+    pub tuning: &'a CompiledTuning,
+    /// Where the image is found.
+    pub place: Place<'a>,
+    /// When.
+    pub now: Timestamp,
+}
+
+/// Judges an inventory with the intelligence in force.
 ///
 /// # Errors
 /// When a segment of the intelligence is damaged.
-pub fn judge(
-    inventory: &ImageInventory,
-    library: &Library,
-    scanners: Scanners,
-    show: Show,
-    now: Timestamp,
-) -> Result<Judged> {
+pub fn judge(inventory: &ImageInventory, library: &Library, judging: &Judging<'_>) -> Result<Judged> {
+    let Judging { scanners, show, tuning, place, now } = *judging;
     let loaded = library.current();
     let intelligence = &loaded.intelligence;
     let mut matches: BTreeMap<PackageKey, Arc<[Match]>> = BTreeMap::new();
@@ -211,7 +221,6 @@ pub fn judge(
     }
     let bad_hashes = if scanners.malware { bad_hashes(inventory, intelligence)? } else { BTreeMap::new() };
     let covered = covered(inventory, intelligence);
-    let tuning = CompiledTuning::default();
     let facts = ImageFacts {
         inventory,
         matches: &matches,
@@ -219,8 +228,8 @@ pub fn judge(
         covered: &covered,
         scanners,
         now,
-        tuning: &tuning,
-        place: Place::default(),
+        tuning,
+        place,
     };
     let findings = policy::findings(&facts, show);
     let mut gaps = inventory.gaps.clone();

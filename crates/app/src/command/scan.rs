@@ -6,6 +6,7 @@ use crate::folders;
 use crate::malware_rules;
 use crate::progress::Progress;
 use crate::secret_rules;
+use crate::tuning_file;
 use analyze::sbom::SbomLimits;
 use analyze::{DetectorOptions, Detectors};
 use anyhow::{Context, Result, bail};
@@ -18,8 +19,9 @@ use model::extraction::ExtractionRules;
 use model::policy::PolicySet;
 use model::ports::Inspector;
 use model::registry::Credentials;
+use model::tuning::Tuning;
 use model::{Detector, Digest, ImageInventory, Timestamp};
-use policy::{GateInput, GateResult, Scanners, Show};
+use policy::{CompiledTuning, GateInput, GateResult, Place, Scanners, Show};
 use remote::clamd::{Clamd, ClamdAddress, ClamdOptions};
 use report::scan::{RenderOptions, ScanInput, ScanReport, Statistics};
 use std::collections::BTreeSet;
@@ -42,6 +44,7 @@ pub(crate) async fn run(arguments: ScanArguments) -> Result<Exit> {
     let target = Target::read(&arguments.reference)?;
     let scanners = Chosen::new(&arguments.scanners);
     let policies = arguments.policy.as_deref().map(read_policies).transpose()?;
+    let tuning = arguments.tuning.as_deref().map(tuning_file::read).transpose()?.unwrap_or_default();
     let images = match &target {
         Target::Image(source) => open_images(&arguments, source).await?,
         Target::Sbom(_) => Vec::new(),
@@ -53,7 +56,8 @@ pub(crate) async fn run(arguments: ScanArguments) -> Result<Exit> {
             "no intelligence is loaded, so vulnerabilities cannot be looked for: run `pratique feeds sync` or `pratique feeds import`"
         );
     }
-    let scan = Scan { arguments: &arguments, scanners, policies, library, now: SystemClock.now(), target: &target };
+    let scan =
+        Scan { arguments: &arguments, scanners, policies, tuning, library, now: SystemClock.now(), target: &target };
     let mut reports = Vec::new();
     let mut exit = Exit::Done;
     let mut add = |(report, gate): (ScanReport, GateResult)| {
@@ -243,6 +247,7 @@ struct Scan<'a> {
     arguments: &'a ScanArguments,
     scanners: Chosen,
     policies: Option<PolicySet>,
+    tuning: Tuning,
     library: Library,
     now: Timestamp,
     target: &'a Target,
@@ -259,6 +264,7 @@ impl Scan<'_> {
         let mut detectors = Detectors::new(DetectorOptions { secret_key: LOCAL_SECRET_KEY, limits, rules })?;
         secret_rules::refuse(detectors.problems())?;
         malware_rules::tell(detectors.problems());
+        tuning_file::tell_unknown(&self.tuning, &detectors);
         let inspector = self.arguments.clamd.clone().filter(|_| wants_malware).map(inspector);
         if inspector.is_some() {
             detectors = detectors.inspected();
@@ -332,7 +338,19 @@ impl Scan<'_> {
             ShowArgument::Open => Show::Open,
             ShowArgument::All => Show::All,
         };
-        let judged = single::judge(&inventory, &self.library, self.scanners.judged(), show, self.now)?;
+        let (host, repository, _) = self.named();
+        let repositories = [format!("{host}/{repository}")];
+        let judged = single::judge(
+            &inventory,
+            &self.library,
+            &single::Judging {
+                scanners: self.scanners.judged(),
+                show,
+                tuning: &CompiledTuning::new(&self.tuning),
+                place: Place { digest: Some(judging.identity), repositories: &repositories },
+                now: self.now,
+            },
+        )?;
         let gate = self.gate(judging.identity, &inventory, &judged);
         let mut findings = judged.findings.clone();
         findings.extend(gate.untrusted.iter().cloned());
@@ -371,16 +389,20 @@ impl Scan<'_> {
         }
     }
 
-    fn gate(&self, digest: Digest, inventory: &ImageInventory, judged: &Judged) -> GateResult {
-        let (host, repository, tags) = match self.target {
+    /// What policies and settings know the image by: registry, repository and tags.
+    fn named(&self) -> (&str, &str, Vec<String>) {
+        match self.target {
             Target::Image(Source::Registry(reference)) => {
-                (reference.registry.as_str(), reference.repository.as_str(), reference.tag.iter().cloned().collect())
+                (&reference.registry, &reference.repository, reference.tag.iter().cloned().collect())
             }
             Target::Image(Source::OciFolder(..) | Source::OciArchive(..) | Source::DockerArchive(..))
             | Target::Sbom(_) => ("local", "image", Vec::new()),
-        };
+        }
+    }
+
+    fn gate(&self, digest: Digest, inventory: &ImageInventory, judged: &Judged) -> GateResult {
+        let (host, repository, tags) = self.named();
         let diff_ids: Vec<_> = inventory.layers.iter().map(|layer| layer.diff_id).collect();
-        let tags: Vec<String> = tags;
         policy::gate(&GateInput {
             host,
             repository,

@@ -16,3 +16,4 @@ mod rules;
 mod sbom;
 mod scan;
 mod secdb;
+mod tuning;
