@@ -5,6 +5,7 @@ use crate::program::{Server, run_ok};
 use crate::registry::{evaluations, import, judged, put_policies};
 use serde_json::{Value, json};
 use std::io::{Cursor, Write};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 use testkit::debian::DebianRegistry;
 use testkit::image::{BuiltImage, ImageBuilder, LayerBuilder, sha256};
@@ -104,4 +105,69 @@ async fn a_digest_that_becomes_known_bad_opens_an_issue_without_a_request() {
     assert!(bad.iter().all(|(path, _)| resolved.iter().any(|found| found == path)), "{resolved:?}");
     let heard = registry.requests_since(mark);
     assert!(heard.is_empty(), "the registry was asked: {heard:?}");
+}
+
+/// The digits that a program of the system prints for some bytes.
+fn sum(program: &str, bytes: &[u8]) -> String {
+    let mut child = Command::new(program).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it starts");
+    child.stdin.take().expect("piped").write_all(bytes).expect("written");
+    let output = child.wait_with_output().expect("it ends");
+    String::from_utf8_lossy(&output.stdout).split_whitespace().next().expect("digits").to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn weak_digests_are_matched_where_an_inventory_has_them_and_the_rest_is_said() {
+    let Some(registry) = DebianRegistry::start() else { return };
+    let (tool, server_program) = (program("tool"), program("server"));
+    let debian = LayerBuilder::new().file("etc/debian_version", "12.5\n").file("usr/bin/tool", tool.clone());
+    let debian = debian.file("app/server", server_program.clone());
+    let alpine = LayerBuilder::new().file("etc/alpine-release", "3.20.3\n").file("usr/bin/tool", tool.clone());
+    registry.push("team/debian", "1", &ImageBuilder::new().layer(debian.build()).build());
+    registry.push("team/alpine", "1", &ImageBuilder::new().layer(alpine.build()).build());
+    let home = tempfile::tempdir().expect("a folder");
+    let server = Server::start(home.path());
+    let policies = json!({ "revision": 0, "policies": [
+        { "id": "bad-files", "name": "Any malware", "kind": "malware", "action": "issue" },
+    ]});
+    put_policies(&server, &policies).await;
+    let body = json!({ "name": "real", "kind": "docker-v2", "url": registry.host(), "plain_http": true });
+    let id = server.add_registry(&body).await;
+    server.settled(id, PATIENCE).await;
+    let mark = registry.mark();
+
+    let list = home.path().join("old-hashes.txt");
+    let write = |rows: &[String]| std::fs::write(&list, rows.join("\n")).expect("written");
+    let found = async || {
+        let issues = server.all("/issues?state=open&policy=bad-files").await;
+        let mut keys: Vec<String> = issues.iter().map(crate::program::issue_key).collect();
+        keys.sort();
+        (keys, issues)
+    };
+    let (md5, sha1) = (sum("md5sum", &tool), sum("sha1sum", &tool));
+    write(&[md5.clone(), sum("md5sum", &server_program)]);
+    let runs = evaluations(&server).await;
+    import(&server, &list);
+    judged(&server, runs).await;
+    let (keys, issues) = found().await;
+    assert!(keys.len() == 1 && keys[0].starts_with("bad-files team/debian usr/bin/tool"), "{keys:?}");
+    let because = issues[0]["finding"]["because"].as_str().expect("a reason");
+    assert!(
+        because.contains(&format!("has the checksum md5:{md5}, which is listed by hashes-old-hashes")),
+        "{because}"
+    );
+    let status = run_ok(&server.home, &["feeds", "status", "--intel", &server.intel()]);
+    assert!(status.contains("2 records known by MD5 alone: matched only with programs in system folders"), "{status}");
+    let changed = run_ok(&server.home, &["feeds", "changes", "--since", "0", "--intel", &server.intel()]);
+    assert!(changed.contains(&format!("hash           md5:{md5}")), "{changed}");
+
+    write(&[sha1]);
+    let runs = evaluations(&server).await;
+    import(&server, &list);
+    judged(&server, runs).await;
+    let (keys, _) = found().await;
+    assert!(keys.len() == 1 && keys[0].starts_with("bad-files team/alpine usr/bin/tool"), "{keys:?}");
+    let feed = server.get("/intelligence").await["feeds"][0].clone();
+    let limited = feed["limited"].as_object().expect("counted").iter().next().expect("one reason");
+    assert!(limited.0.starts_with("known by SHA-1 alone") && limited.1 == 1, "{feed}");
+    assert!(registry.requests_since(mark).is_empty());
 }

@@ -104,6 +104,7 @@ mod tests {
             broken_records: 0,
             broken: Vec::new(),
             skipped: BTreeMap::new(),
+            limited: BTreeMap::new(),
         }
     }
 

@@ -158,5 +158,6 @@ fn file(text: &str) -> ImageFile {
         uid: 0,
         bytes: 1,
         sha256: None,
+        checksums: Vec::new(),
     }
 }

@@ -2,6 +2,7 @@
 
 use model::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fmt;
 use utoipa::ToSchema;
 
@@ -59,6 +60,9 @@ pub struct FeedBody {
     pub age_seconds: i64,
     /// What went wrong at the last import.
     pub error: Option<String>,
+    /// Records that are held and cannot be matched everywhere, counted by why.
+    #[serde(default)]
+    pub limited: BTreeMap<String, u64>,
 }
 
 /// An import from the server's own disk.

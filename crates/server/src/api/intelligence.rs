@@ -35,6 +35,7 @@ pub(crate) async fn get(State(state): State<Shared>) -> Json<IntelligenceBody> {
         imported_at: meta.imported_at,
         age_seconds: now.duration_since(meta.imported_at).as_secs().max(0),
         error: meta.error.clone(),
+        limited: meta.limited.clone(),
     };
     let feeds = loaded.intelligence.feeds().iter().map(feed).collect();
     let progress = state.engine.feed_rounds.progress();
