@@ -78,6 +78,10 @@ pub(crate) struct ScanArguments {
     /// `all` also shows vulnerabilities that do not affect the image.
     #[arg(long, value_enum, default_value_t = ShowArgument::Open)]
     pub(crate) show: ShowArgument,
+    /// Of layers with a table of contents (eStargz, zstd:chunked, SOCI) download only what the package analyzers want;
+    /// without secrets and malware, which need every byte.
+    #[arg(long)]
+    pub(crate) lazy: bool,
     /// Do not use or write the cache of layers that were read before.
     #[arg(long)]
     pub(crate) no_cache: bool,

@@ -270,6 +270,8 @@ pub struct Statistics {
     pub layers_cached: u64,
     /// Compressed bytes that were read.
     pub bytes_read: u64,
+    /// Compressed bytes of the layers that were not downloaded, because they were read in part.
+    pub bytes_not_read: u64,
     /// Uncompressed bytes of the layers that were read.
     pub bytes_uncompressed: u64,
     /// Generation of the intelligence that was used; `null` without any.

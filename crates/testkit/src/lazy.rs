@@ -155,7 +155,7 @@ impl Writer {
         let mut placed = Vec::new();
         let mut at = 0;
         for part in entry.content.chunks(self.cut.part_bytes) {
-            if self.pending.len() >= self.cut.stream_bytes_min {
+            if self.packing == Packing::Zstd || self.pending.len() >= self.cut.stream_bytes_min {
                 self.flush();
             }
             let (offset, inner) = (self.blob.len(), self.pending.len());

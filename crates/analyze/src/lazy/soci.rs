@@ -12,9 +12,8 @@ use sha2::{Digest as _, Sha256};
 use std::io::{self, Read};
 use std::ops::Range;
 
-/// The artifact types of a SOCI index, second version first.
-pub const ARTIFACT_TYPES: [&str; 2] =
-    ["application/vnd.amazon.soci.index.v2+json", "application/vnd.amazon.soci.index.v1+json"];
+/// The artifact type of a SOCI index that refers to an image. One of the second version is named by its image.
+pub const ARTIFACT_TYPE_V1: &str = "application/vnd.amazon.soci.index.v1+json";
 
 /// The annotation of an image manifest that names its SOCI index, which makes the index part of the image.
 pub const INDEX_DIGEST: &str = "com.amazon.soci.index-digest";

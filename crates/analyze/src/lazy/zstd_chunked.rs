@@ -29,6 +29,11 @@ pub struct Position {
 }
 
 impl Position {
+    /// The digest of what lies there.
+    pub const fn digest(&self) -> Digest {
+        self.digest
+    }
+
     /// Reads the annotations; `None` when there are none of this form.
     ///
     /// # Errors

@@ -12,7 +12,7 @@ use analyze::{DetectorOptions, Detectors};
 use anyhow::{Context, Result, bail};
 use engine::clock::{Clock, SystemClock};
 use engine::intelligence::Library;
-use engine::single::{self, Judged, ReadStatistics, SingleScan};
+use engine::single::{self, Judged, LayerRead, LazyRead, ReadStatistics, SingleScan};
 use engine::source::{self, OpenImage, OpenOptions, PlatformChoice, SbomDocument, Source};
 use engine::task::scan::{Reading, share_memory};
 use model::extraction::ExtractionRules;
@@ -42,7 +42,7 @@ const LOCAL_SECRET_KEY: [u8; 32] = *b"pratique: one image, no server.\0";
 
 pub(crate) async fn run(arguments: ScanArguments) -> Result<Exit> {
     let target = Target::read(&arguments.reference)?;
-    let scanners = Chosen::new(&arguments.scanners);
+    let scanners = Chosen::new(&arguments.scanners, arguments.lazy)?;
     let policies = arguments.policy.as_deref().map(read_policies).transpose()?;
     let tuning = arguments.tuning.as_deref().map(tuning_file::read).transpose()?.unwrap_or_default();
     let images = match &target {
@@ -119,19 +119,32 @@ fn one_image_a_document(arguments: &ScanArguments, images: &[OpenImage]) -> engi
 struct Chosen {
     named: BTreeSet<Scanner>,
     all: bool,
+    lazy: bool,
 }
 
+/// What can be looked for without reading every byte.
+const LAZY: [Scanner; 3] = [Scanner::Configuration, Scanner::Packages, Scanner::Vulnerabilities];
+
 impl Chosen {
-    fn new(named: &[Scanner]) -> Self {
+    /// Reading in part leaves out the scanners that need every byte; to ask for one of them by name is refused.
+    fn new(named: &[Scanner], lazy: bool) -> Result<Self> {
         let mut set: BTreeSet<Scanner> = named.iter().copied().collect();
+        if lazy && set.iter().any(|scanner| !LAZY.contains(scanner)) {
+            let text = "--lazy downloads only what the package analyzers want, and secrets and malware need every byte: \
+                        leave out --lazy, or secrets and malware";
+            return Err(engine::Error::new(engine::ErrorKind::Usage, text).into());
+        }
         if set.contains(&Scanner::Vulnerabilities) {
             set.insert(Scanner::Packages);
         }
-        Self { all: set.is_empty(), named: set }
+        if lazy && set.is_empty() {
+            anstream::eprintln!("pratique: note: --lazy does not look for secrets and malware, which need every byte");
+        }
+        Ok(Self { all: set.is_empty(), lazy, named: set })
     }
 
     fn has(&self, scanner: Scanner) -> bool {
-        self.all || self.named.contains(&scanner)
+        if self.all { !self.lazy || LAZY.contains(&scanner) } else { self.named.contains(&scanner) }
     }
 
     fn detectors(&self) -> BTreeSet<Detector> {
@@ -287,10 +300,11 @@ impl Scan<'_> {
             reading,
             only: &only,
             cache: cache.as_ref(),
+            lazy: self.arguments.lazy,
             now: self.now,
             progress: &|layer| {
-                let how = if layer.cached { "known" } else { "read" };
-                progress.step(&format!("layer {} of {}: {} bytes, {how}", layer.index + 1, layer.of, layer.bytes));
+                let (number, of, bytes) = (layer.index + 1, layer.of, layer.bytes);
+                progress.step(&format!("layer {number} of {of}: {bytes} bytes, {}", how(layer)));
             },
         };
         let read = single.read(image).await;
@@ -383,6 +397,7 @@ impl Scan<'_> {
             layers_read: read.layers_read,
             layers_cached: read.layers_cached,
             bytes_read: read.bytes_read,
+            bytes_not_read: read.bytes_not_read,
             bytes_uncompressed: read.bytes_uncompressed,
             intelligence_generation: known.then(|| loaded.intelligence.generation()),
             program: format!("pratique {}", env!("CARGO_PKG_VERSION")),
@@ -416,6 +431,22 @@ impl Scan<'_> {
             fail_on_gap: self.arguments.fail_on_gap,
             now: self.now,
         })
+    }
+}
+
+/// How a layer was read.
+fn how(layer: &LayerRead) -> String {
+    match &layer.lazy {
+        Some(LazyRead::Part(Some(cost))) => {
+            format!(
+                "read in part: {} downloaded, {} not, in {} files",
+                cost.bytes_read, cost.bytes_left, cost.members_left
+            )
+        }
+        Some(LazyRead::Part(None)) => "known in part".to_owned(),
+        Some(LazyRead::Whole(why)) => format!("read as a whole: {why}"),
+        None if layer.cached => "known".to_owned(),
+        None => "read".to_owned(),
     }
 }
 

@@ -9,6 +9,7 @@ mod debian_images;
 mod demo;
 mod feeds;
 mod known_bad;
+mod lazy;
 mod malware;
 mod program;
 mod registry;

@@ -4,6 +4,7 @@
 //! only after the blob's digest was verified; a layer that cannot be read is a gap, named.
 
 use crate::clock::SharedClock;
+use crate::lazy::PartOpener;
 use crate::workplace::{Assignment, Workplace};
 use crate::{Error, ErrorKind, Result};
 use analyze::{Detectors, LAYER_BYTES, LayerReading, LayerRequest, MemoryBudget};
@@ -72,6 +73,11 @@ pub fn layer_detectors(only: &BTreeSet<Detector>) -> BTreeSet<Detector> {
 pub trait LayerOpener: Send + Sync {
     /// The bytes as stored. The reader fails at its end when they are not what the digest says.
     async fn open(&self, layer: &Layer) -> Result<Box<dyn Read + Send>>;
+
+    /// The same layers in parts, where they can be had so.
+    fn in_parts(&self) -> Option<&dyn PartOpener> {
+        None
+    }
 }
 
 /// Layers that lie in a registry.
