@@ -5,6 +5,8 @@ mod altered;
 #[cfg(test)]
 mod archives;
 #[cfg(test)]
+mod bad_input;
+#[cfg(test)]
 mod completeness;
 #[cfg(test)]
 mod configuration;
