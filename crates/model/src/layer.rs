@@ -132,6 +132,10 @@ pub struct ImageConfig {
     /// One entry per build step.
     #[serde(default, deserialize_with = "null_is_default")]
     pub history: Vec<HistoryEntry>,
+    /// What the manifest's annotations say of the base image ([`crate::base::of_manifest`]). Not of the configuration:
+    /// whoever reads the manifest sets it, whatever stands here.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
 }
 
 /// `rootfs` of the configuration.

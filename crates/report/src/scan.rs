@@ -339,10 +339,10 @@ impl ScanReport {
         }
     }
 
-    /// The report with a base image that is known from elsewhere than the image itself.
+    /// The report with the base image that counts, in the place of what the image itself tells.
     #[must_use]
     pub fn with_base(mut self, base: Option<&BaseImage>) -> Self {
-        self.image.base = base.map(ReportBase::from).or(self.image.base);
+        self.image.base = base.map(ReportBase::from);
         self
     }
 

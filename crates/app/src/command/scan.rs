@@ -353,6 +353,7 @@ impl Scan<'_> {
             ShowArgument::All => Show::All,
         };
         let (host, repository, _) = self.named();
+        let tuning = CompiledTuning::new(&self.tuning);
         let repositories = [format!("{host}/{repository}")];
         let judged = single::judge(
             &inventory,
@@ -360,7 +361,7 @@ impl Scan<'_> {
             &single::Judging {
                 scanners: self.scanners.judged(),
                 show,
-                tuning: &CompiledTuning::new(&self.tuning),
+                tuning: &tuning,
                 place: Place { digest: Some(judging.identity), repositories: &repositories },
                 now: self.now,
             },
@@ -377,6 +378,7 @@ impl Scan<'_> {
             gaps: &judged.gaps,
             statistics,
         });
+        let report = report.with_base(tuning.told_base(&inventory.configuration).as_ref());
         Ok((report, gate))
     }
 

@@ -3,6 +3,7 @@
 use crate::program::{exit_code, run, run_ok};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 use testkit::debian::{AccessLine, DebianRegistry};
@@ -71,7 +72,8 @@ fn agrees(registry: &DebianRegistry, repository: &str, image: &BuiltImage, form:
     let sent: u64 = asked.iter().map(|line| line.bytes).sum();
     let size: u64 = image.layers.iter().map(|layer| layer.blob.len() as u64).sum();
     let (read, left) = (&part["statistics"]["bytes_read"], &part["statistics"]["bytes_not_read"]);
-    println!("lazy: {form}: {sent} of {size} bytes came over the wire, in {} requests", asked.len());
+    let told = format!("lazy: {form}: {sent} of {size} bytes came over the wire, in {} requests", asked.len());
+    writeln!(std::io::stderr(), "{told}").expect("standard error");
     assert!(sent > 0 && sent < size / 2, "{form}: {sent} of {size}");
     assert!(left.as_u64().is_some_and(|left| left > size / 2), "{form}: {read} and {left} of {size}");
     assert!(read.as_u64().is_some_and(|read| read >= sent), "{form}");

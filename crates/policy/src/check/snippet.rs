@@ -58,6 +58,7 @@ impl Snippet {
                 .iter()
                 .map(|line| HistoryEntry { created_by: line.clone(), ..HistoryEntry::default() })
                 .collect(),
+            annotations: BTreeMap::new(),
         };
         let version = |detector| DetectorVersion { detector, fingerprint: "example".to_owned() };
         ImageInventory {
