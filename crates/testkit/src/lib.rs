@@ -17,6 +17,7 @@ pub mod net;
 pub mod packages;
 pub mod schema;
 pub mod tls;
+pub mod yara;
 
 pub use debian::DebianRegistry;
 pub use fault::{FaultRegistry, Faults, Login};
