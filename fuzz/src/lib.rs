@@ -7,11 +7,13 @@ use analyze::packages::read_file;
 use analyze::{DetectorOptions, Detectors, FileEntry, LayerRequest, Limits, MemoryBudget, SquashInput};
 use intel::version::Scheme;
 use intel::{Compiler, Segment};
+use model::extraction::ExtractionRules;
 use model::inventory::LayerInventory;
 use model::layer::{ImageConfig, Layer, LayerMedia};
 use model::ports::{Spool, SpoolFile};
 use model::purl::Purl;
 use model::{Detector, Digest, LayerPath};
+use sha2::{Digest as _, Sha256};
 use std::collections::BTreeSet;
 use std::io::{self, Cursor, Read};
 use std::sync::{Arc, OnceLock};
@@ -36,7 +38,7 @@ pub fn package_file(paths: &[&str], data: &[u8]) {
 fn detectors() -> &'static Detectors {
     static DETECTORS: OnceLock<Detectors> = OnceLock::new();
     let limits = Limits { layer_bytes_max: 64 << 20, ..Limits::default() };
-    let options = DetectorOptions { secret_key: [0; 32], limits };
+    let options = DetectorOptions { secret_key: [0; 32], limits, rules: ExtractionRules::default() };
     DETECTORS.get_or_init(|| Detectors::new(options).expect("the rules compile"))
 }
 
@@ -55,6 +57,7 @@ fn inventory(data: &[u8]) -> LayerInventory {
         memory: &memory,
         spool: &MemorySpool,
         inspector: None,
+        in_part: false,
     };
     let reading = analyze::read_layer(data, &request).expect("memory can be read");
     LayerInventory {
@@ -95,6 +98,62 @@ pub fn zlib(data: &[u8]) {
     if let Ok(out) = analyze::decompress::zlib(data, 1 << 20) {
         assert!(out.len() <= 1 << 20, "the cap holds");
     }
+}
+
+/// Takes the bytes for a table of contents of a layer that can be read in part, and reads that layer, all zeros, by it.
+/// The first byte chooses the form.
+pub fn lazy(data: &[u8]) {
+    const BLOB_BYTES: u64 = 1 << 20;
+    let Some((&choice, document)) = data.split_first() else { return };
+    let limits = Limits::default();
+    let table = match choice % 3 {
+        0 => analyze::lazy::soci::table(document, BLOB_BYTES),
+        1 => zstd_chunked_table(document, BLOB_BYTES, &limits),
+        _ => {
+            let range = BLOB_BYTES / 2..BLOB_BYTES;
+            let archive = one_file("stargz.index.json", document);
+            analyze::lazy::estargz::table(&archive, &range, &sha256(document), BLOB_BYTES, &limits)
+        }
+    };
+    let Ok(choice) = table.and_then(|table| analyze::lazy::Choice::new(table, &limits)) else { return };
+    let bytes: u64 = choice.ranges().iter().map(|range| range.end - range.start).sum();
+    assert!(bytes <= BLOB_BYTES, "no more is asked for than there is");
+    let _ = io::copy(&mut analyze::lazy::Tape::new(&choice, io::repeat(0).take(bytes), &limits), &mut io::sink());
+}
+
+fn zstd_chunked_table(
+    document: &[u8],
+    blob_bytes: u64,
+    limits: &Limits,
+) -> Result<analyze::lazy::Table, analyze::lazy::Refused> {
+    let prefix = "io.github.containers.zstd-chunked.manifest";
+    let position = format!("1000:{}:{}:1", document.len(), document.len());
+    let digest = sha256(document).to_string();
+    let annotations = [(format!("{prefix}-position"), position), (format!("{prefix}-checksum"), digest)].into();
+    match analyze::lazy::Offer::of(&annotations, blob_bytes)? {
+        Some(analyze::lazy::Offer::ZstdChunked(position)) => {
+            analyze::lazy::zstd_chunked::table(document, &position, blob_bytes, limits)
+        }
+        offer => unreachable!("{offer:?}"),
+    }
+}
+
+fn sha256(bytes: &[u8]) -> Digest {
+    Digest::from_bytes(Sha256::digest(bytes).into())
+}
+
+/// An archive of one file.
+fn one_file(name: &str, content: &[u8]) -> Vec<u8> {
+    let mut header = [0; 512];
+    header[..name.len()].copy_from_slice(name.as_bytes());
+    header[124..135].copy_from_slice(format!("{:011o}", content.len()).as_bytes());
+    header[148..156].fill(b' ');
+    header[156] = b'0';
+    let sum: u64 = header.iter().map(|&byte| u64::from(byte)).sum();
+    header[148..155].copy_from_slice(format!("{sum:07o}").as_bytes());
+    let mut archive = [&header, content].concat();
+    archive.resize(archive.len().next_multiple_of(512) + 1024, 0);
+    archive
 }
 
 fn archive_limits() -> Limits {

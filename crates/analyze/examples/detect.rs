@@ -70,6 +70,7 @@ fn main() {
                 only: &only,
                 spool: &MemorySpool,
                 inspector: None,
+                in_part: false,
                 memory: &memory,
             };
             let reading = read_layer(blob, &request).expect("memory can be read");

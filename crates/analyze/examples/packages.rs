@@ -41,6 +41,7 @@ fn main() {
             memory: &memory,
             spool: &MemorySpool,
             inspector: None,
+            in_part: false,
         };
         let reading = read_layer(file, &request).expect("a readable file");
         let (blob, bytes) = (Digest::from_bytes([0; 32]), reading.bytes_uncompressed);

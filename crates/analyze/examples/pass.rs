@@ -75,8 +75,15 @@ fn main() {
         let (took, reading) = best(rounds, || {
             let media = LayerMedia::TarGzip;
             let memory = &memory;
-            let request =
-                LayerRequest { media, detectors: &detectors, only: &only, memory, spool: &spool, inspector: None };
+            let request = LayerRequest {
+                media,
+                detectors: &detectors,
+                only: &only,
+                memory,
+                spool: &spool,
+                inspector: None,
+                in_part: false,
+            };
             read_layer(&blob[..], &request).expect("memory can be read")
         });
         let ratio = took.as_secs_f64() / floor_time.as_secs_f64();

@@ -4,12 +4,18 @@
 //! [`Decompressor`] gives out at most `bytes_max` bytes, and beyond `ratio_from_bytes` at most `ratio_max` bytes
 //! for each byte that went in; the raw decoders are never handed out.
 
+mod resumed;
+
+pub(crate) use resumed::{Resumed, WINDOW_BYTES};
+
 use crate::limits::Limits;
 use model::layer::LayerMedia;
 use std::io::{self, BufRead, Read};
 
 #[expect(clippy::disallowed_types, reason = "this is the one place that makes them, below a cap")]
 type Gzip<R> = flate2::bufread::MultiGzDecoder<R>;
+#[expect(clippy::disallowed_types, reason = "this is the one place that makes them, below a cap")]
+type Deflate<R> = flate2::bufread::DeflateDecoder<R>;
 #[expect(clippy::disallowed_types, reason = "this is the one place that makes them, below a cap")]
 type Zstd<R> = zstd::stream::read::Decoder<'static, R>;
 #[expect(clippy::disallowed_types, reason = "this is the one place that makes them, below a cap")]

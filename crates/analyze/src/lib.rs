@@ -12,6 +12,7 @@ pub mod archive;
 pub mod decompress;
 mod detectors;
 mod error;
+pub mod lazy;
 mod limits;
 pub mod malware;
 mod memory;

@@ -5,6 +5,7 @@ use model::{Platform, Severity};
 use remote::clamd::ClamdAddress;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Finds every container image of your registries, knows what is in it, and tells what must be fixed.
 #[derive(Debug, Parser)]
@@ -61,6 +62,10 @@ pub(crate) struct ScanArguments {
     /// Judge with the policies of this file; ends with 2 when one says no.
     #[arg(long, value_name = "FILE")]
     pub(crate) policy: Option<PathBuf>,
+    /// Judge with these settings of rules: switches, severities, thresholds, allow list; as the server's page and API
+    /// show them (TOML or JSON).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tuning: Option<PathBuf>,
     /// Secret rules and allow lists of your own, in our TOML form or gitleaks'; of a folder every .toml file. Repeatable.
     #[arg(long, value_name = "FILE|DIR")]
     pub(crate) secret_rules: Vec<PathBuf>,
@@ -73,6 +78,10 @@ pub(crate) struct ScanArguments {
     /// `all` also shows vulnerabilities that do not affect the image.
     #[arg(long, value_enum, default_value_t = ShowArgument::Open)]
     pub(crate) show: ShowArgument,
+    /// Of layers with a table of contents (eStargz, zstd:chunked, SOCI) download only what the package analyzers want;
+    /// without secrets and malware, which need every byte.
+    #[arg(long)]
+    pub(crate) lazy: bool,
     /// Do not use or write the cache of layers that were read before.
     #[arg(long)]
     pub(crate) no_cache: bool,
@@ -86,7 +95,7 @@ pub(crate) struct ScanArguments {
     #[arg(long, value_name = "SIZE", default_value = "2GiB", value_parser = parse_size)]
     pub(crate) spool_max: u64,
     /// Ceiling for the memory of layers being read, such as 256MiB.
-    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = parse_size)]
+    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = parse_size, env = "PRATIQUE_MEMORY_MAX")]
     pub(crate) memory_max: u64,
     #[command(flatten)]
     pub(crate) transport: Transport,
@@ -156,12 +165,34 @@ pub(crate) struct ServeArguments {
     /// Ceiling for temporary files.
     #[arg(long, value_name = "SIZE", default_value = "2GiB", value_parser = parse_size, env = "PRATIQUE_SPOOL_MAX")]
     pub(crate) spool_max: u64,
+    /// Ceiling for the memory of layers being read, such as 512MiB; default is what one layer for each processor needs.
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, env = "PRATIQUE_MEMORY_MAX")]
+    pub(crate) memory_max: Option<u64>,
     /// Show files to ClamAV's clamd at HOST:PORT, or at the path of its socket.
     #[arg(long, value_name = "ADDRESS", env = "PRATIQUE_CLAMD")]
     pub(crate) clamd: Option<ClamdAddress>,
     /// Refuse registries on private addresses.
     #[arg(long, env = "PRATIQUE_DENY_PRIVATE_ADDRESSES")]
     pub(crate) deny_private_addresses: bool,
+    #[command(flatten)]
+    pub(crate) feeds: ServedFeeds,
+}
+
+/// Which feeds a server downloads by itself, and where its feeds come from.
+#[derive(Debug, Args)]
+pub(crate) struct ServedFeeds {
+    /// Download feeds by itself: at the start, then this often, such as 6h (10m to 30d). Without it nothing does.
+    #[arg(long, value_name = "TIME", value_parser = parse_interval, env = "PRATIQUE_FEEDS_EVERY")]
+    pub(crate) feeds_every: Option<Duration>,
+    /// Only these sources, by name; a final `*` fits any end. Default: all but the largest.
+    #[arg(long, value_name = "SOURCE,…", value_delimiter = ',', requires = "feeds_every", env = "PRATIQUE_FEEDS")]
+    pub(crate) feeds: Vec<String>,
+    /// A file of sources (TOML), in place of `sources.toml` in the intelligence folder.
+    #[arg(long, value_name = "FILE", env = "PRATIQUE_FEED_SOURCES")]
+    pub(crate) feed_sources: Option<PathBuf>,
+    /// Where a source is served: `https://`, `http://` or `file:` with a file or folder. May be repeated.
+    #[arg(long = "feed-url", value_name = "SOURCE=URL", value_parser = named_url)]
+    pub(crate) feed_urls: Vec<(String, String)>,
 }
 
 #[derive(Debug, Args)]
@@ -199,6 +230,9 @@ pub(crate) struct AgentArguments {
     /// Ceiling for temporary files.
     #[arg(long, value_name = "SIZE", default_value = "2GiB", value_parser = parse_size)]
     pub(crate) spool_max: u64,
+    /// Ceiling for the memory of layers being read, such as 512MiB; default is what one layer for each processor needs.
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, env = "PRATIQUE_MEMORY_MAX")]
+    pub(crate) memory_max: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -471,6 +505,17 @@ fn parse_platform(text: &str) -> Result<PlatformArgument, String> {
     if text == "all" { Ok(PlatformArgument::All) } else { text.parse().map(PlatformArgument::One) }
 }
 
+/// The shortest time between two downloads of feeds, in seconds: publishers ask to be spared.
+const INTERVAL_SECONDS_MIN: u32 = 600;
+
+/// `6h`, `1d`, `PT6H`.
+fn parse_interval(text: &str) -> Result<Duration, String> {
+    match report::api::schedule_seconds(text) {
+        Ok(seconds) if seconds >= INTERVAL_SECONDS_MIN => Ok(Duration::from_secs(seconds.into())),
+        Ok(_) | Err(_) => Err(format!("{text:?} is not a time between 10m and 30d, such as 6h")),
+    }
+}
+
 /// `1024`, `64KiB`, `256MiB`, `2GiB`; also with `K`, `M`, `G` and `B`.
 fn parse_size(text: &str) -> Result<u64, String> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
@@ -494,6 +539,21 @@ mod tests {
     #[test]
     fn command_line_is_consistent() {
         <Arguments as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn intervals_read_as_people_write_them() {
+        let check = |text: &str, expect: Option<u64>| {
+            assert_eq!(parse_interval(text).ok(), expect.map(Duration::from_secs), "{text}");
+        };
+        check("6h", Some(21_600));
+        check("10m", Some(600));
+        check("1d", Some(86_400));
+        check("PT6H", Some(21_600));
+        check("9m", None);
+        check("31d", None);
+        check("-6h", None);
+        check("often", None);
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod folders;
 mod malware_rules;
 mod progress;
 mod secret_rules;
+mod tuning_file;
 
 use arguments::{Arguments, Command};
 use clap::Parser;

@@ -33,6 +33,13 @@ pub enum Event {
         /// Its generation.
         generation: u64,
     },
+    /// A download of feeds began or ended.
+    Feeds {
+        /// True while it runs.
+        running: bool,
+        /// Sources that could not be refreshed.
+        failed: u64,
+    },
     /// A re-evaluation began or ended.
     Evaluation {
         /// True while it runs.

@@ -5,9 +5,15 @@
 //! Invariant: an import replaces exactly the feeds that the source holds; a document that is broken as a whole
 //! leaves its feed as it was, with the reason beside it.
 
+pub(crate) mod notes;
+mod rounds;
+mod schedule;
 mod sources;
 mod sync;
 
+pub use rounds::{FailedSource, Outcome, Progress, Round, Rounds};
+pub(crate) use schedule::keep as keep_schedule;
+pub use schedule::{FeedOptions, Jitter};
 pub use sources::{FeedSource, SOURCES_FILE, SourceForm, SourceOptions, sources};
 pub use sync::{DOWNLOAD_BYTES_MAX, download, sync_one};
 
@@ -217,7 +223,7 @@ impl Import {
             replaced.insert(meta.id.clone(), (text, segment));
             out.feeds.push(meta);
         }
-        mark_failed(&before, &out.failed, &mut replaced)?;
+        note_failed(folder, &before, &out.failed, &replaced)?;
         let rows: Vec<(String, String, Vec<u8>)> =
             replaced.into_iter().map(|(id, (meta, bytes))| (id, meta, bytes)).collect();
         out.generation = if rows.is_empty() { before.number } else { folder.install(rows, &[])? };
@@ -233,24 +239,24 @@ impl Import {
 }
 
 /// A feed whose new document is broken keeps its data, and says what happened.
-fn mark_failed(
+fn note_failed(
+    folder: &IntelFolder,
     before: &store::intel_folder::InstalledGeneration,
     failed: &[FailedDocument],
-    replaced: &mut BTreeMap<String, (String, Vec<u8>)>,
+    replaced: &BTreeMap<String, (String, Vec<u8>)>,
 ) -> Result<()> {
-    for document in failed {
-        let Some(feed) = before.feeds.iter().find(|feed| feed.id == document.feed) else { continue };
-        if replaced.contains_key(&feed.id) {
-            continue;
-        }
-        let Ok(mut meta) = serde_json::from_str::<FeedMeta>(&feed.meta_json) else { continue };
+    // Of several broken documents of a feed the first one is told.
+    let mut reasons: BTreeMap<&str, String> = BTreeMap::new();
+    for document in failed.iter().filter(|document| !replaced.contains_key(&document.feed)) {
         let named = document.reason.starts_with(&document.path);
-        let reason = if named { document.reason.clone() } else { format!("{}: {}", document.path, document.reason) };
-        meta.error = Some(reason);
-        let (id, text, bytes) = row(&meta, (*feed.bytes).as_ref())?;
-        replaced.insert(id, (text, bytes));
+        let reason = || if named { document.reason.clone() } else { format!("{}: {}", document.path, document.reason) };
+        reasons.entry(&document.feed).or_insert_with(reason);
     }
-    Ok(())
+    let rows = before.feeds.iter().filter_map(|feed| {
+        let reason = reasons.get(feed.id.as_str())?;
+        Some((serde_json::from_str::<FeedMeta>(&feed.meta_json).ok()?, notes::Seen::Failed(reason)))
+    });
+    notes::note(folder, rows)
 }
 
 /// Every file of a source, sorted. Symbolic links inside a folder are not followed.
@@ -316,13 +322,6 @@ fn is_beside(name: &str) -> bool {
     let name = name.rsplit('/').next().unwrap_or(name);
     let ends = [".asc", ".sig", ".sha256", ".sha512", ".md", ".html", ".gitignore"];
     ends.iter().any(|end| name.ends_with(end)) || matches!(name, "LICENSE" | "index.txt" | "changes.csv")
-}
-
-/// A row for [`IntelFolder::install`].
-fn row(meta: &FeedMeta, segment: &[u8]) -> Result<(String, String, Vec<u8>)> {
-    let text = serde_json::to_string(meta)
-        .map_err(|e| Error::because(ErrorKind::Internal, "the description of a feed cannot be written", e))?;
-    Ok((meta.id.clone(), text, segment.to_vec()))
 }
 
 fn file_name(path: &Path) -> String {

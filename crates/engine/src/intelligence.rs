@@ -1,5 +1,6 @@
 //! The intelligence in force: opened from its folder, swapped as a whole when a new generation is installed.
 
+use crate::feeds::notes::Notes;
 use crate::{Error, ErrorKind, Result};
 use intel::{Changes, FeedMeta, Intelligence, Segment};
 use model::Digest;
@@ -13,6 +14,8 @@ use store::intel_folder::{InstalledGeneration, IntelFolder};
 pub struct Loaded {
     /// Ready for questions.
     pub intelligence: Intelligence,
+    /// What was noted about its feeds, as stored.
+    notes: Option<Vec<u8>>,
 }
 
 /// The current generation, shared by everyone who asks.
@@ -29,7 +32,7 @@ impl Library {
     /// When the folder cannot be read, or a segment is cut short.
     pub fn open(path: &Path) -> Result<Self> {
         let folder = IntelFolder::open(path)?;
-        let loaded = load(folder.current()?)?;
+        let loaded = load(&folder)?;
         Ok(Self { folder: Arc::new(folder), current: Arc::new(RwLock::new(Arc::new(loaded))) })
     }
 
@@ -43,19 +46,21 @@ impl Library {
         &self.folder
     }
 
-    /// Opens the newest generation if another than the one in force was installed. Returns its number then.
+    /// Opens the newest generation if another than the one in force was installed. Returns its number then. What was
+    /// noted about its feeds since is taken up as well.
     ///
     /// # Errors
     /// When it cannot be opened; the one in force stays.
     pub fn refresh(&self) -> Result<Option<u64>> {
-        let number = self.folder.current_number()?;
-        if number == self.current().intelligence.generation() {
+        let current = self.current();
+        let before = current.intelligence.generation();
+        if self.folder.current_number()? == before && self.folder.notes()? == current.notes {
             return Ok(None);
         }
-        let loaded = load(self.folder.current()?)?;
+        let loaded = load(&self.folder)?;
         let number = loaded.intelligence.generation();
         *self.current.write().expect("no panic while the lock is held") = Arc::new(loaded);
-        Ok(Some(number))
+        Ok((number != before).then_some(number))
     }
 
     /// What the steps from an older generation to the one in force changed; `None` when that is not known any more:
@@ -137,12 +142,16 @@ pub fn note_changes(folder: &IntelFolder, number: u64) -> Result<Changes> {
     Ok(changes)
 }
 
-fn load(generation: InstalledGeneration) -> Result<Loaded> {
+fn load(folder: &IntelFolder) -> Result<Loaded> {
+    let stored = folder.notes()?;
+    let notes = Notes::read(stored.as_deref());
+    let generation = folder.current()?;
     let mut segments = Vec::with_capacity(generation.feeds.len());
     for feed in &generation.feeds {
-        let meta: FeedMeta = serde_json::from_str(&feed.meta_json).map_err(|e| {
+        let mut meta: FeedMeta = serde_json::from_str(&feed.meta_json).map_err(|e| {
             Error::because(ErrorKind::Malformed, format!("the description of the feed {} cannot be read", feed.id), e)
         })?;
+        notes.complete(&mut meta);
         match open_segment(&feed.bytes)? {
             Some(segment) => segments.push((meta, segment)),
             None => tracing::warn!(
@@ -151,7 +160,7 @@ fn load(generation: InstalledGeneration) -> Result<Loaded> {
             ),
         }
     }
-    Ok(Loaded { intelligence: Intelligence::new(generation.number, segments) })
+    Ok(Loaded { intelligence: Intelligence::new(generation.number, segments), notes: stored })
 }
 
 /// `None` for a segment that another version of the program compiled: until its feed is imported again there are no

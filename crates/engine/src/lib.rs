@@ -14,6 +14,7 @@ mod error;
 pub mod event;
 pub mod feeds;
 pub mod intelligence;
+pub mod lazy;
 pub mod matching;
 pub mod packs;
 pub mod rules;

@@ -5,6 +5,7 @@
 //! Invariant: a pack comes into force whole or not at all, and only after its list was believed and every segment was
 //! found to be the one that the list names and to open.
 
+use crate::feeds::notes::Notes;
 use crate::intelligence::note_changes;
 use crate::{Error, ErrorKind, Result};
 use bytes::Bytes;
@@ -67,7 +68,15 @@ pub fn pack(folder: &IntelFolder, file: &Path, key: Option<&SigningKey>) -> Resu
 }
 
 fn make(folder: &IntelFolder, key: Option<&SigningKey>) -> Result<Pack> {
-    let generation = folder.current()?;
+    let mut generation = folder.current()?;
+    // What was noted since the import goes with the feeds.
+    let notes = Notes::read(folder.notes()?.as_deref());
+    for feed in &mut generation.feeds {
+        let Ok(mut meta) = serde_json::from_str::<intel::FeedMeta>(&feed.meta_json) else { continue };
+        notes.complete(&mut meta);
+        feed.meta_json = serde_json::to_string(&meta)
+            .map_err(|e| Error::because(ErrorKind::Internal, "the description of a feed cannot be written", e))?;
+    }
     if generation.feeds.is_empty() {
         return Err(Error::new(
             ErrorKind::NotFound,

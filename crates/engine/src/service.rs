@@ -5,6 +5,7 @@
 
 use crate::clock::{SharedClock, after};
 use crate::event::{Event, Events};
+use crate::feeds::{FeedOptions, FeedSource, Rounds, keep_schedule};
 use crate::intelligence::Library;
 use crate::rules::Toolbox;
 use crate::task::evaluate::{Cause, Evaluator};
@@ -47,6 +48,11 @@ pub struct EngineOptions {
     pub workers: usize,
     /// Layers read at once.
     pub layers_at_once: usize,
+    /// Ceiling for memory, in bytes: fewer layers are read at once when it has no room for them. `None` is what
+    /// `layers_at_once` readers need.
+    pub memory_bytes_max: Option<u64>,
+    /// Where feeds come from, and when.
+    pub feeds: FeedOptions,
     /// Names this process in job lists; the same after a restart, so that it can take up its own work at once.
     pub holder: String,
     /// `pratique/VERSION`.
@@ -61,6 +67,9 @@ pub struct Engine {
     pub office: Office,
     /// The intelligence in force.
     pub library: Library,
+    /// Downloads of feeds.
+    pub feed_rounds: Rounds,
+    feeds: FeedOptions,
     identity: Identity,
     causes: mpsc::UnboundedSender<Cause>,
     schedule_wanted: Arc<Notify>,
@@ -103,13 +112,15 @@ impl Engine {
         let engine = Arc::new(Self {
             office: office.clone(),
             library: library.clone(),
+            feed_rounds: Rounds::new(Arc::clone(&office.clock), office.events.clone()),
+            feeds: options.feeds.clone(),
             identity: Identity { user_agent: options.user_agent.clone(), deny_private: options.deny_private },
             causes,
             schedule_wanted: Arc::new(Notify::new()),
             stop: CancellationToken::new(),
             tasks: Mutex::new(Vec::new()),
         });
-        let (layers_at_once, memory) = memory_of_layers(options.layers_at_once);
+        let (layers_at_once, memory) = memory_of_layers(options.layers_at_once, options.memory_bytes_max);
         let desk = Desk::new(office.clone(), Reader::Server, options.holder.clone());
         desk.start_anew().await?;
         let shop = Workshop {
@@ -132,6 +143,8 @@ impl Engine {
         let stop = engine.stop.clone();
         tasks.push(tokio::spawn(plan_loop(office.clone(), stop.clone())));
         tasks.push(tokio::spawn(schedule_loop(office.clone(), Arc::clone(&engine.schedule_wanted), stop.clone())));
+        let rounds = engine.feed_rounds.clone();
+        tasks.push(tokio::spawn(keep_schedule(office.clone(), library.clone(), rounds, options.feeds, stop.clone())));
         tasks.push(tokio::spawn(evaluation_loop(Evaluator { office, library }, received, stop)));
         drop(tasks);
         Ok(engine)
@@ -196,6 +209,14 @@ impl Engine {
         let added = self.office.store.enqueue(&[job], now).await?;
         self.office.jobs_changed.notify_waiters();
         Ok(added > 0)
+    }
+
+    /// The sources of feeds with these names, as this server is told to reach them.
+    ///
+    /// # Errors
+    /// `Usage` when a name fits none or the file of sources cannot be used.
+    pub fn feed_sources(&self, wanted: &[String]) -> Result<Vec<FeedSource>> {
+        self.feeds.sources(&self.library, wanted, self.office.clock.now())
     }
 
     /// A connector for looking at a registry from the server itself, outside of any job.

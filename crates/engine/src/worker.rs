@@ -6,7 +6,7 @@
 use crate::clock::{SharedClock, after};
 use crate::rules::Toolbox;
 use crate::selection::Selection;
-use crate::task::scan::{Reading, memory_of_layers};
+use crate::task::scan::Reading;
 use crate::task::{discover, resolve, scan};
 use crate::workplace::{Assignment, SharedWorkplace, Workplace};
 use crate::{Error, ErrorKind, Result};
@@ -93,8 +93,10 @@ pub struct AgentWorkshop {
     pub logins: Option<Arc<DockerConfig>>,
     /// `pratique-agent/VERSION`.
     pub user_agent: String,
-    /// Layers read at once.
-    pub layers_at_once: usize,
+    /// How many layers are read at once, by all workers together.
+    pub layers_at_once: Arc<Semaphore>,
+    /// Memory for content that is held whole, of all workers together.
+    pub memory: Arc<MemoryBudget>,
 }
 
 /// Gives back what an earlier run of the agent held. A server that cannot be reached now will end those leases itself.
@@ -153,14 +155,13 @@ async fn agent_job(agent: &AgentWorkshop, shop: &mut Option<Workshop>, assignmen
 
 /// A workshop for the reader with this key. The server's own rules are fetched when the first job asks for them.
 fn agent_shop(agent: &AgentWorkshop, secret_key: [u8; 32]) -> Result<Workshop> {
-    let (layers_at_once, memory) = memory_of_layers(agent.layers_at_once);
     Ok(Workshop {
         place: Arc::clone(&agent.place),
         tools: Toolbox::new(secret_key, ExtractionRules::default(), agent.inspector.is_some())?,
         spool: Arc::clone(&agent.spool),
         inspector: agent.inspector.clone(),
-        layers_at_once,
-        memory,
+        layers_at_once: Arc::clone(&agent.layers_at_once),
+        memory: Arc::clone(&agent.memory),
         clock: Arc::clone(&agent.clock),
         user_agent: agent.user_agent.clone(),
         deny_private: false,

@@ -132,6 +132,7 @@ struct Builder {
     broken: u64,
     broken_named: BTreeSet<String>,
     skipped: BTreeMap<String, u64>,
+    limited: BTreeMap<String, u64>,
 }
 
 #[derive(Debug)]
@@ -153,6 +154,7 @@ impl Builder {
             broken: 0,
             broken_named: BTreeSet::new(),
             skipped: BTreeMap::new(),
+            limited: BTreeMap::new(),
         }
     }
 
@@ -192,6 +194,9 @@ impl Builder {
         }
         for (reason, count) in parsed.skipped {
             *self.skipped.entry(reason).or_default() += count;
+        }
+        for (why, count) in parsed.limited {
+            *self.limited.entry(why).or_default() += count;
         }
     }
 
@@ -235,6 +240,7 @@ impl Builder {
             broken_records: self.broken,
             broken: self.broken_named.into_iter().collect(),
             skipped: self.skipped,
+            limited: self.limited,
         };
         CompiledFeed { meta, segment }
     }

@@ -87,7 +87,8 @@ impl Intelligence {
         self.by_release.contains_key(release)
     }
 
-    /// What lists of bad files say about a digest, sorted.
+    /// What lists of bad files say about a digest, or about the [`key`](model::checksum::Checksum::key) of another
+    /// checksum, sorted.
     ///
     /// # Errors
     /// When a segment was changed after it was written.

@@ -184,6 +184,9 @@ pub struct FeedMeta {
     /// Records that are well-formed and were left out, counted by reason (`unknown ecosystem Hex`, …).
     #[serde(default)]
     pub skipped: BTreeMap<String, u64>,
+    /// Records that are held and cannot be matched everywhere, counted by why.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub limited: BTreeMap<String, u64>,
 }
 
 impl FeedMeta {

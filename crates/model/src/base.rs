@@ -6,6 +6,7 @@
 use crate::Digest;
 use crate::layer::{HistoryEntry, ImageConfig};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// The image that another one was built on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,7 +27,7 @@ pub struct BaseImage {
 pub enum BaseSource {
     /// Its layers are the lowest ones of the other, by the digests of their bytes.
     Layers,
-    /// The labels of the image say so.
+    /// The labels of the image say so, or the annotations of its manifest.
     Labels,
     /// The build history has the end of an earlier build in it.
     History,
@@ -47,10 +48,21 @@ impl BaseSource {
 const NAME_LABEL: &str = "org.opencontainers.image.base.name";
 const DIGEST_LABEL: &str = "org.opencontainers.image.base.digest";
 
+/// Of the annotations of a manifest, those about the base image.
+pub fn of_manifest(annotations: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let about = [NAME_LABEL, DIGEST_LABEL].into_iter().filter_map(|key| annotations.get_key_value(key));
+    about.map(|(key, value)| (key.clone(), value.clone())).collect()
+}
+
 impl BaseImage {
-    /// What the image's own configuration tells: its labels, and its history. `None` when that is nothing.
+    /// What the image itself tells: its labels, else the annotations of its manifest, and its history. `None` when that
+    /// is nothing.
     pub fn told_by(configuration: &ImageConfig) -> Option<Self> {
-        let label = |key| configuration.config.labels.get(key).map(|text| text.trim()).filter(|text| !text.is_empty());
+        let labels = &configuration.config.labels;
+        let is_labelled = [NAME_LABEL, DIGEST_LABEL].iter().any(|key| labels.contains_key(*key));
+        // Not one from here and one from there: they may be of two builds.
+        let said = if is_labelled { labels } else { &configuration.annotations };
+        let label = |key| said.get(key).map(|text| text.trim()).filter(|text| !text.is_empty());
         let name = label(NAME_LABEL).map(str::to_owned);
         let digest = label(DIGEST_LABEL).and_then(|text| text.parse().ok());
         let layers = layers_of_earlier_build(&configuration.history);
@@ -129,5 +141,20 @@ mod tests {
         assert_eq!((base.digest.map(|d| d.to_string()), base.layers, base.source), (Some(hex), 0, BaseSource::Labels));
         let bad = [(NAME_LABEL, " "), (DIGEST_LABEL, "sha256:12")];
         assert_eq!(BaseImage::told_by(&configuration(&[], &bad)), None);
+    }
+
+    #[test]
+    fn annotations_name_the_base_where_no_label_does() {
+        let annotated = |labels: &[(&str, &str)]| {
+            let name = |name: &str| (NAME_LABEL.to_owned(), name.to_owned());
+            let all = BTreeMap::from([name("registry.example/base:2"), ("other".to_owned(), "x".to_owned())]);
+            let annotations = of_manifest(&all);
+            assert_eq!(annotations.len(), 1);
+            BaseImage::told_by(&ImageConfig { annotations, ..configuration(&[], labels) })
+        };
+        let base = annotated(&[]).unwrap();
+        assert_eq!((base.name.as_deref(), base.source), (Some("registry.example/base:2"), BaseSource::Labels));
+        let labelled = annotated(&[(NAME_LABEL, "registry.example/base:1")]).unwrap();
+        assert_eq!(labelled.name.as_deref(), Some("registry.example/base:1"));
     }
 }

@@ -1,8 +1,9 @@
 //! Checksums as package databases record them, in whatever algorithm the database uses.
 //!
-//! Not here: [`Digest`](crate::Digest), which names content. A checksum by a weak algorithm proves nothing about
-//! intent; it tells whether a file is still the one that a package brought.
+//! Not here: [`Digest`], which names content. A checksum by a weak algorithm proves nothing about
+//! intent; it tells whether a file is still the one that a package brought, or one that a list names.
 
+use crate::Digest;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::str::FromStr;
@@ -34,6 +35,15 @@ impl ChecksumAlgorithm {
             Self::Md5 => 16,
             Self::Sha1 => 20,
             Self::Sha256 => 32,
+        }
+    }
+
+    /// What fills a key up behind the bytes.
+    const fn mark(self) -> &'static [u8] {
+        match self {
+            Self::Md5 => b"pratique: md5\0\0\0",
+            Self::Sha1 => b"prtq: sha1\0\0",
+            Self::Sha256 => b"",
         }
     }
 
@@ -70,6 +80,25 @@ impl Checksum {
         let pairs = digits.chunks_exact(2).map(|pair| Some(nibble(pair[0])? << 4 | nibble(pair[1])?));
         let bytes: Box<[u8]> = pairs.collect::<Option<_>>()?;
         Some(Self { algorithm, bytes })
+    }
+
+    /// What it is looked up by in tables that digests are the keys of: a SHA-256 by itself, another one by its bytes and
+    /// the algorithm's name behind them, which no SHA-256 has that anybody will ever compute.
+    pub fn key(&self) -> Digest {
+        let mut key = [0; 32];
+        let (bytes, mark) = key.split_at_mut(self.bytes.len());
+        bytes.copy_from_slice(&self.bytes);
+        mark.copy_from_slice(self.algorithm.mark());
+        Digest::from_bytes(key)
+    }
+
+    /// The checksum whose [`key`](Self::key) this is; of a plain digest the SHA-256.
+    pub fn of_key(key: &Digest) -> Self {
+        let all = key.as_bytes();
+        let weak = [ChecksumAlgorithm::Md5, ChecksumAlgorithm::Sha1].into_iter();
+        let algorithm = weak.into_iter().find(|algorithm| all.ends_with(algorithm.mark()));
+        let algorithm = algorithm.unwrap_or(ChecksumAlgorithm::Sha256);
+        Self { algorithm, bytes: all[..algorithm.bytes()].into() }
     }
 
     /// How it was computed.
@@ -127,8 +156,11 @@ mod tests {
         for algorithm in [ChecksumAlgorithm::Md5, ChecksumAlgorithm::Sha1, ChecksumAlgorithm::Sha256] {
             let checksum = algorithm.of_nothing();
             assert_eq!(checksum.to_string().parse(), Ok(checksum.clone()));
-            assert_eq!(Checksum::new(algorithm, &checksum.bytes), Some(checksum));
+            assert_eq!(Checksum::new(algorithm, &checksum.bytes), Some(checksum.clone()));
+            assert_eq!(Checksum::of_key(&checksum.key()), checksum);
         }
+        let sha256 = ChecksumAlgorithm::Sha256.of_nothing();
+        assert_eq!(format!("sha256:{}", sha256.key().hex()), sha256.to_string(), "a SHA-256 is its own key");
         for bad in ["", "md5:", "md5:zz", "sha1:d41d8cd98f00b204e9800998ecf8427e", "crc:00"] {
             assert!(bad.parse::<Checksum>().is_err(), "{bad}");
         }

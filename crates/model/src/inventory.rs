@@ -236,6 +236,16 @@ pub struct ImageFile {
     pub bytes: u64,
     /// Digest of the content, of executables, libraries and scripts.
     pub sha256: Option<Digest>,
+    /// Its other checksums, as far as they were computed for the comparison with package databases.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checksums: Vec<Checksum>,
+}
+
+impl ImageFile {
+    /// Everything that a list of bad files can name its content by.
+    pub fn keys(&self) -> impl Iterator<Item = Digest> + '_ {
+        self.sha256.into_iter().chain(self.checksums.iter().map(Checksum::key))
+    }
 }
 
 /// The facts about one core image: its layers squashed in order, with its configuration.

@@ -92,6 +92,9 @@ pub struct ImageManifest {
     /// Set on referrers: what this speaks about.
     #[serde(default)]
     pub subject: Option<Descriptor>,
+    /// Notes of the publisher; those that are no text are left out.
+    #[serde(default, deserialize_with = "texts", skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
 }
 
 /// An image index (OCI) or manifest list (Docker): one manifest per platform.
@@ -129,6 +132,10 @@ pub struct ImageConfig {
     /// One entry per build step.
     #[serde(default, deserialize_with = "null_is_default")]
     pub history: Vec<HistoryEntry>,
+    /// What the manifest's annotations say of the base image ([`crate::base::of_manifest`]). Not of the configuration:
+    /// whoever reads the manifest sets it, whatever stands here.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
 }
 
 /// `rootfs` of the configuration.
@@ -218,6 +225,21 @@ fn null_is_default<'de, D: serde::Deserializer<'de>, T: Default + Deserialize<'d
     deserializer: D,
 ) -> Result<T, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+fn texts<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Value {
+        Text(String),
+        Other(serde::de::IgnoredAny),
+    }
+    let all = Option::<BTreeMap<String, Value>>::deserialize(deserializer)?.unwrap_or_default();
+    let text = |(name, value)| match value {
+        Value::Text(text) => Some((name, text)),
+        Value::Other(_) => None,
+    };
+    Ok(all.into_iter().filter_map(text).collect())
 }
 
 /// Publishers write odd times (`0001-01-01T00:00:00Z`, empty): such a time is unknown, not an error.

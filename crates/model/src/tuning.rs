@@ -24,6 +24,10 @@ pub struct Tuning {
     /// What is known to be harmless.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allow: Vec<Allowed>,
+    /// Globs over `registry/repository`, with the registry's host or the instance's name: only images of these
+    /// repositories count as base images. Empty for images of every repository.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub base_images: Vec<String>,
 }
 
 /// What is set for the rules whose id fits.

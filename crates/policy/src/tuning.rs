@@ -6,10 +6,13 @@
 
 use crate::Error;
 use crate::check::{Check, checks};
+use crate::finding::ALTERED;
 use crate::glob::{Globs, fault};
+use model::base::BaseImage;
+use model::layer::ImageConfig;
 use model::observation::{Confidence, SecretFact};
 use model::tuning::{Allowed, RuleTuning, Tuning};
-use model::{Digest, Evidence, Finding, FindingStatus, Severity, Timestamp};
+use model::{Digest, Evidence, Finding, FindingStatus, ImageRef, Severity, Timestamp};
 use std::collections::BTreeSet;
 
 /// Rules at most in one document.
@@ -71,6 +74,8 @@ pub struct CompiledTuning {
     allow: Vec<CompiledAllowed>,
     /// Checks with parameters of their own, by id.
     checks: Vec<Check>,
+    /// Repositories whose images count as base images; `None` for all.
+    bases: Option<Globs>,
 }
 
 #[derive(Debug, Clone)]
@@ -106,9 +111,30 @@ impl CompiledTuning {
             rules,
             allow: tuning.allow.iter().map(allowed).collect(),
             checks: Vec::new(),
+            bases: (!tuning.base_images.is_empty()).then(|| Globs::new(&tuning.base_images)),
         };
         out.checks = checks().iter().filter_map(|check| out.with_parameters(check)).collect();
         out
+    }
+
+    /// Do only images of some repositories count as base images?
+    pub const fn names_bases(&self) -> bool {
+        self.bases.is_some()
+    }
+
+    /// Does an image that is found at one of these places (`registry/repository`) count as a base image?
+    pub fn counts_as_base<'a>(&self, places: impl IntoIterator<Item = &'a str>) -> bool {
+        self.bases.as_ref().is_none_or(|bases| places.into_iter().any(|place| bases.matches(place)))
+    }
+
+    /// What an image tells of its base, if that counts: with rules its name has to fit.
+    pub fn told_base(&self, configuration: &ImageConfig) -> Option<BaseImage> {
+        let told = BaseImage::told_by(configuration)?;
+        if !self.names_bases() {
+            return Some(told);
+        }
+        let name: ImageRef = told.name.as_deref()?.parse().ok()?;
+        self.counts_as_base([format!("{}/{}", name.registry, name.repository).as_str()]).then_some(told)
     }
 
     fn with_parameters(&self, check: &Check) -> Option<Check> {
@@ -265,6 +291,12 @@ pub fn check_tuning(tuning: &Tuning, known: &BTreeSet<String>) -> Vec<TuningProb
             None => check_rule(rule, known, &mut |name, what| say(key(name), what)),
         }
     }
+    if tuning.base_images.len() > GLOBS_MAX {
+        say("base_images".to_owned(), format!("more than {GLOBS_MAX}"));
+    }
+    for why in tuning.base_images.iter().take(GLOBS_MAX).filter_map(|glob| fault(glob)) {
+        say("base_images".to_owned(), why);
+    }
     for (at, entry) in tuning.allow.iter().enumerate().take(ALLOW_MAX) {
         check_allowed(entry, &mut |name, what| say(format!("allow[{at}].{name}"), what));
     }
@@ -274,7 +306,8 @@ pub fn check_tuning(tuning: &Tuning, known: &BTreeSet<String>) -> Vec<TuningProb
 fn check_rule(rule: &RuleTuning, known: &BTreeSet<String>, say: &mut dyn FnMut(&str, String)) {
     let ids = Globs::new(&[&rule.id]);
     let check = checks().iter().find(|check| check.id == rule.id);
-    if check.is_none() && !known.iter().any(|id| ids.matches(id)) && !checks().iter().any(|c| ids.matches(&c.id)) {
+    let is_of_rule = || ids.matches(ALTERED) || known.iter().any(|id| ids.matches(id));
+    if check.is_none() && !is_of_rule() && !checks().iter().any(|c| ids.matches(&c.id)) {
         say("id", format!("no rule and no check is named {}", rule.id));
     }
     if rule.parameters.is_empty() {

@@ -270,6 +270,8 @@ pub struct Statistics {
     pub layers_cached: u64,
     /// Compressed bytes that were read.
     pub bytes_read: u64,
+    /// Compressed bytes of the layers that were not downloaded, because they were read in part.
+    pub bytes_not_read: u64,
     /// Uncompressed bytes of the layers that were read.
     pub bytes_uncompressed: u64,
     /// Generation of the intelligence that was used; `null` without any.
@@ -337,10 +339,10 @@ impl ScanReport {
         }
     }
 
-    /// The report with a base image that is known from elsewhere than the image itself.
+    /// The report with the base image that counts, in the place of what the image itself tells.
     #[must_use]
     pub fn with_base(mut self, base: Option<&BaseImage>) -> Self {
-        self.image.base = base.map(ReportBase::from).or(self.image.base);
+        self.image.base = base.map(ReportBase::from);
         self
     }
 

@@ -90,6 +90,13 @@ impl Page<'_> {
         if !report.statistics.not_run.is_empty() {
             let _ = writeln!(out, "Not run: {}", report.statistics.not_run.join(", "));
         }
+        let (read, left) = (report.statistics.bytes_read, report.statistics.bytes_not_read);
+        if left > 0 {
+            let _ = writeln!(
+                out,
+                "Downloaded {read} bytes of layers; {left} bytes were not, because files that no scanner wants lie in them"
+            );
+        }
     }
 
     fn packages(&self, report: &ScanReport, out: &mut String) {

@@ -61,6 +61,8 @@ fn options(folder: &Path, store: SqliteStore) -> EngineOptions {
         inspector: None,
         workers: 2,
         layers_at_once: 2,
+        memory_bytes_max: None,
+        feeds: Default::default(),
         holder: "server".into(),
         user_agent: "pratique/preview".into(),
         deny_private: false,

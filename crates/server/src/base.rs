@@ -7,10 +7,11 @@ use crate::facts::{self, ImageFacts};
 use crate::problem::Answer;
 use crate::state::Shared;
 use model::base::{BaseImage, BaseSource};
-use model::{Digest, Finding, FindingKind, ImageInventory, Reader, Scope};
-use policy::Show;
+use model::id::kind;
+use model::{Digest, Finding, FindingKind, Id, ImageInventory, Reader, Scope};
+use policy::{CompiledTuning, Show};
 use report::api::{BaseImageBody, NewerBaseBody};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use store::types::{ImageReference, RegistryImage};
 
 /// What is known about the base of an image.
@@ -49,13 +50,12 @@ pub(crate) struct Gain {
 pub(crate) async fn of(state: &Shared, facts: &ImageFacts) -> Answer<Option<Base>> {
     let Some(stored) = &facts.stored else { return Ok(None) };
     let readers = facts::readers(state, &facts.view).await?;
-    let known = known(state, &stored.inventory, &readers).await?;
-    let Some((digest, layers)) = known else {
-        let told = BaseImage::told_by(&stored.inventory.configuration);
+    let tuning = CompiledTuning::new(&state.store().tuning().await?);
+    let known = known(state, &stored.inventory, &readers, &tuning).await?;
+    let Some(Known { digest, layers, reference }) = known else {
+        let told = tuning.told_base(&stored.inventory.configuration);
         return Ok(told.map(|image| Base { image, reference: None, newer: None }));
     };
-    let view = state.store().image(&Scope::All, &digest).await?;
-    let reference = view.references.first().cloned();
     let name = reference.as_ref().map(|at| format!("{}:{}", at.repository, at.tag));
     let image = BaseImage { name, digest: Some(digest), layers, source: BaseSource::Layers };
     let newer = match &reference {
@@ -65,9 +65,53 @@ pub(crate) async fn of(state: &Shared, facts: &ImageFacts) -> Answer<Option<Base
     Ok(Some(Base { image, reference, newer }))
 }
 
-async fn known(state: &Shared, inventory: &ImageInventory, readers: &[Reader]) -> Answer<Option<(Digest, u32)>> {
-    let layers: Vec<Digest> = inventory.layers.iter().map(|layer| layer.blob).collect();
-    Ok(state.store().base_of(&layers, readers).await?)
+/// A known image that another one begins with.
+struct Known {
+    digest: Digest,
+    /// How many layers.
+    layers: u32,
+    reference: Option<ImageReference>,
+}
+
+/// Images that are looked at for one that an operator's rules name.
+const CANDIDATES_MAX: usize = 200;
+
+/// The longest known beginning, of those that count as base images.
+async fn known(
+    state: &Shared,
+    inventory: &ImageInventory,
+    readers: &[Reader],
+    tuning: &CompiledTuning,
+) -> Answer<Option<Known>> {
+    let blobs: Vec<Digest> = inventory.layers.iter().map(|layer| layer.blob).collect();
+    let limit = if tuning.names_bases() { CANDIDATES_MAX } else { 1 };
+    let hosts = if tuning.names_bases() { hosts(state).await? } else { BTreeMap::new() };
+    for (digest, layers) in state.store().bases_of(&blobs, readers, limit).await? {
+        let view = state.store().image(&Scope::All, &digest).await?;
+        let counts = |at: &&ImageReference| {
+            let host = hosts.get(&at.registry).map(|host| format!("{host}/{}", at.repository));
+            let named = format!("{}/{}", at.registry_name, at.repository);
+            tuning.counts_as_base([Some(named.as_str()), host.as_deref()].into_iter().flatten())
+        };
+        // Of a base that is named, the place that the rules name; an image that no registry shows is none of them.
+        let reference = view.references.iter().find(counts).cloned();
+        if reference.is_some() || !tuning.names_bases() {
+            return Ok(Some(Known { digest, layers, reference }));
+        }
+    }
+    Ok(None)
+}
+
+/// The hosts of all registries.
+async fn hosts(state: &Shared) -> Answer<BTreeMap<Id<kind::Registry>, String>> {
+    let all = state.store().registries(&Scope::All).await?;
+    Ok(all.into_iter().map(|registry| (registry.id, host_of(&registry.config.url).to_owned())).collect())
+}
+
+/// The host in an address as for `docker login`, with its port.
+fn host_of(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    rest.split('/').next().unwrap_or(rest)
 }
 
 /// The image of the same repository and platform that was built last, when that is another one.

@@ -19,7 +19,7 @@ use secrecy::SecretString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -76,7 +76,6 @@ impl Server {
             setup,
             tls: tls.is_some(),
             deny_private: options.deny_private,
-            synced: Mutex::default(),
             uploads: options.data.join("uploads"),
             imports: Semaphore::new(1),
             remembered: Remembered::default(),

@@ -1,6 +1,5 @@
 //! What every handler can reach.
 
-use crate::api::intelligence::Synced;
 use crate::auth::limiter::Limiter;
 use crate::auth::session::Sessions;
 use crate::auth::setup::Setup;
@@ -8,7 +7,7 @@ use crate::page::gaps::Remembered;
 use engine::service::Engine;
 use model::Timestamp;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use store::Store;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -27,8 +26,6 @@ pub(crate) struct AppState {
     pub(crate) tls: bool,
     /// Are private addresses refused for registries?
     pub(crate) deny_private: bool,
-    /// What the last download of feeds did.
-    pub(crate) synced: Mutex<Synced>,
     /// Where uploads may lie for a while.
     pub(crate) uploads: PathBuf,
     /// One import at a time.

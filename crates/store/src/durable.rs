@@ -104,6 +104,17 @@ pub(crate) fn lock(path: &Path) -> Result<File> {
     Ok(file)
 }
 
+/// Takes the exclusive lock that the file at `path` stands for, held until dropped; `None` when somebody has it.
+pub(crate) fn try_lock(path: &Path) -> Result<Option<File>> {
+    let file = File::options().create(true).truncate(false).write(true).open(path);
+    let file = file.map_err(|e| io_error(e, "cannot open the lock", path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(fs::TryLockError::WouldBlock) => Ok(None),
+        Err(fs::TryLockError::Error(e)) => Err(io_error(e, "cannot take the lock", path)),
+    }
+}
+
 /// An I/O error with the path in its text, and the kind that a caller may branch on.
 pub(crate) fn io_error(error: std::io::Error, what: &str, path: &Path) -> Error {
     let kind = match error.kind() {

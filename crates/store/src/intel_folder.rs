@@ -1,8 +1,8 @@
 //! The folder of compiled intelligence: immutable segment files, and generations that name them.
 //!
 //! `segments/<sha256>` are the files, `generation-N.json` says which feeds a generation has, `changes-N` what it changed,
-//! `current` names the generation in force with the digest of its manifest. Not here: what is in a segment, and what
-//! a change is.
+//! `current` names the generation in force with the digest of its manifest, `notes` is what was learnt about its feeds
+//! since. Not here: what is in a segment, what a change is, what is noted.
 //!
 //! Invariant: `current` is swapped by rename after everything that it leads to is on disk, so a crash at any
 //! moment leaves the old generation or the new one. Everything here blocks.
@@ -26,11 +26,18 @@ pub const CHANGES_KEPT: u64 = 30;
 const CHANGES_BYTES_MAX: u64 = 256 << 20;
 const MANIFEST_BYTES_MAX: u64 = 64 << 20;
 const CURRENT_BYTES_MAX: u64 = 1024;
+const NOTES_BYTES_MAX: u64 = 16 << 20;
 
 /// A folder of intelligence. Cheap to clone; holds nothing open.
 #[derive(Debug, Clone)]
 pub struct IntelFolder {
     folder: PathBuf,
+}
+
+/// The right to download into a folder; it ends when this is dropped, and with the process.
+#[derive(Debug)]
+pub struct DownloadTurn {
+    _lock: std::fs::File,
 }
 
 /// The generation in force.
@@ -195,6 +202,35 @@ impl IntelFolder {
     pub fn changes<T: DeserializeOwned>(&self, number: u64) -> Result<Option<T>> {
         let bytes = durable::read(&self.changes_path(number), CHANGES_BYTES_MAX)?;
         Ok(bytes.and_then(|bytes| crate::packed::unpack(&bytes).ok()))
+    }
+
+    /// What was noted about the feeds, as [`Self::edit_notes`] wrote it; `None` before the first note.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn notes(&self) -> Result<Option<Vec<u8>>> {
+        durable::read(&self.folder.join("notes"), NOTES_BYTES_MAX)
+    }
+
+    /// Changes what is noted; `edit` gets what is there and answers what replaces it, or `None` to leave it. No new
+    /// generation is made.
+    ///
+    /// # Errors
+    /// When it cannot be read or written; what was there stays.
+    pub fn edit_notes(&self, edit: impl FnOnce(Option<Vec<u8>>) -> Option<Vec<u8>>) -> Result<()> {
+        let _lock = durable::lock(&self.folder.join("lock"))?;
+        match edit(self.notes()?) {
+            Some(bytes) => durable::write(&self.folder.join("notes"), &bytes),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes the turn to download into the folder; `None` while another has it, in this process or another one.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub fn download_turn(&self) -> Result<Option<DownloadTurn>> {
+        Ok(durable::try_lock(&self.folder.join("download-lock"))?.map(|lock| DownloadTurn { _lock: lock }))
     }
 
     fn changes_path(&self, number: u64) -> PathBuf {
@@ -450,6 +486,23 @@ mod tests {
         assert_eq!(folder.install(vec![feed("a", "three")], &[]).unwrap(), 2);
         assert_eq!(bodies(&folder), pairs(&[("a", "three")]));
         assert_eq!(durable::names(&dir.path().join("segments")).unwrap().len(), 2, "no partial, no unreferenced file");
+    }
+
+    #[test]
+    fn notes_are_beside_the_generations_and_one_downloads_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = IntelFolder::open(dir.path()).unwrap();
+        folder.install(vec![feed("a", "one")], &[]).unwrap();
+        assert_eq!(folder.notes().unwrap(), None);
+        folder.edit_notes(|known| known.is_none().then(|| b"first".to_vec())).unwrap();
+        folder.edit_notes(|known| known.is_none().then(|| b"second".to_vec())).unwrap();
+        folder.install(vec![feed("a", "two")], &[]).unwrap();
+        assert_eq!(folder.notes().unwrap().as_deref(), Some(&b"first"[..]));
+        assert_eq!(folder.current_number().unwrap(), 2);
+        let turn = folder.download_turn().unwrap();
+        assert!(turn.is_some() && IntelFolder::open(dir.path()).unwrap().download_turn().unwrap().is_none());
+        drop(turn);
+        assert!(folder.download_turn().unwrap().is_some());
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! Debian's own registry (`docker-registry`), started on a free loopback port in a temporary folder.
 
-use crate::image::{BuiltImage, BuiltIndex};
+use crate::image::{BuiltImage, BuiltIndex, sha256};
 use crate::layout::{Stored, write_oci_layout};
 use crate::net::{free_port, has_program, wait_until};
+use model::Digest;
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -151,6 +152,48 @@ impl DebianRegistry {
         }
         let output = command.args([source, &target]).output().expect("skopeo can be started");
         assert!(output.status.success(), "skopeo copy {source} {target}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// Stores a blob, without a login.
+    ///
+    /// # Panics
+    /// When the registry refuses it.
+    pub fn put_blob(&self, repository: &str, bytes: &[u8]) -> Digest {
+        let digest = sha256(bytes);
+        let head = self.send("POST", &format!("/v2/{repository}/blobs/uploads/"), "", &[], 202);
+        let lines = head.lines().filter_map(|line| line.split_once(": "));
+        let location = lines.into_iter().find(|(name, _)| name.eq_ignore_ascii_case("location"));
+        let location = location.expect("an upload has a location").1.trim();
+        let target = location.strip_prefix(&self.url()).unwrap_or(location);
+        let separator = if target.contains('?') { '&' } else { '?' };
+        let target = format!("{target}{separator}digest={digest}");
+        self.send("PUT", &target, "application/octet-stream", bytes, 201);
+        digest
+    }
+
+    /// Stores a manifest under a tag or its digest, without a login; the blobs that it names must be there.
+    ///
+    /// # Panics
+    /// When the registry refuses it.
+    pub fn put_manifest(&self, repository: &str, reference: &str, media_type: &str, bytes: &[u8]) {
+        self.send("PUT", &format!("/v2/{repository}/manifests/{reference}"), media_type, bytes, 201);
+    }
+
+    /// Sends one request; the head of the answer.
+    fn send(&self, method: &str, target: &str, media_type: &str, body: &[u8], expect: u16) -> String {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).expect("the registry listens");
+        let head = format!(
+            "{method} {target} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nContent-Type: {media_type}\r\n\
+             Content-Length: {}\r\n\r\n",
+            self.host(),
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body)).expect("the request is sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        let status = answer.split(' ').nth(1);
+        assert_eq!(status, Some(expect.to_string().as_str()), "{method} {target}: {answer}");
+        answer
     }
 
     /// Every request so far, in the order of their answers.

@@ -64,6 +64,8 @@ pub struct BuiltLayer {
     pub media_type: String,
     /// The history line that made it.
     pub instruction: String,
+    /// Annotations of its descriptor.
+    pub annotations: BTreeMap<String, String>,
 }
 
 impl BuiltLayer {
@@ -75,7 +77,8 @@ impl BuiltLayer {
     /// Takes a blob as it is, whatever it is: for hostile layers too.
     pub fn from_blob(blob: Bytes, diff_id: Digest, media_type: &str, instruction: &str) -> Self {
         let digest = sha256(&blob);
-        Self { blob, digest, diff_id, media_type: media_type.to_owned(), instruction: instruction.to_owned() }
+        let (media_type, instruction) = (media_type.to_owned(), instruction.to_owned());
+        Self { blob, digest, diff_id, media_type, instruction, annotations: BTreeMap::new() }
     }
 
     /// Takes a gzip file as it is; its DiffID is computed by unpacking it.
@@ -91,8 +94,20 @@ impl BuiltLayer {
         Self::from_blob(blob, diff_id, Packing::Gzip.media_type(), instruction)
     }
 
+    /// With an annotation in its descriptor.
+    #[must_use]
+    pub fn annotation(mut self, name: &str, value: &str) -> Self {
+        self.annotations.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
     fn descriptor(&self) -> Value {
-        json!({ "mediaType": self.media_type, "digest": self.digest.to_string(), "size": self.blob.len() })
+        let mut descriptor =
+            json!({ "mediaType": self.media_type, "digest": self.digest.to_string(), "size": self.blob.len() });
+        if !self.annotations.is_empty() {
+            descriptor["annotations"] = json!(self.annotations);
+        }
+        descriptor
     }
 }
 
@@ -111,13 +126,13 @@ impl Write for HashWriter<'_> {
 
 /// One entry of a layer's archive.
 #[derive(Debug, Clone)]
-struct Entry {
-    path: Vec<u8>,
-    kind: tar::EntryType,
-    content: Vec<u8>,
-    link: Vec<u8>,
-    mode: u32,
-    owner: (u64, u64),
+pub(crate) struct Entry {
+    pub(crate) path: Vec<u8>,
+    pub(crate) kind: tar::EntryType,
+    pub(crate) content: Vec<u8>,
+    pub(crate) link: Vec<u8>,
+    pub(crate) mode: u32,
+    pub(crate) owner: (u64, u64),
     /// Written into the header when it lies about the content's length.
     claimed_bytes: Option<u64>,
 }
@@ -251,19 +266,39 @@ impl LayerBuilder {
     pub fn tar(&self) -> Vec<u8> {
         let mut out = Vec::new();
         for entry in &self.entries {
-            write_long(&mut out, b'L', &entry.path);
-            write_long(&mut out, b'K', &entry.link);
-            let length = entry.claimed_bytes.unwrap_or(entry.content.len() as u64);
-            write_header(&mut out, entry, length);
+            entry.write_headers(&mut out);
             write_padded(&mut out, &entry.content);
         }
         out.extend_from_slice(&[0; 1024]);
         out
     }
 
+    pub(crate) fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    pub(crate) fn history(&self) -> &str {
+        &self.instruction
+    }
+
     /// The packed layer.
     pub fn build(&self) -> BuiltLayer {
         BuiltLayer::from_tar(&self.tar(), self.packing, &self.instruction)
+    }
+}
+
+impl Entry {
+    /// A file as an archive has it.
+    pub(crate) fn file(path: &str, content: Vec<u8>) -> Self {
+        let (path, kind) = (path.as_bytes().to_vec(), tar::EntryType::Regular);
+        Self { path, kind, content, link: Vec::new(), mode: 0o444, owner: (0, 0), claimed_bytes: None }
+    }
+
+    /// Everything before its content.
+    pub(crate) fn write_headers(&self, out: &mut Vec<u8>) {
+        write_long(out, b'L', &self.path);
+        write_long(out, b'K', &self.link);
+        write_header(out, self, self.claimed_bytes.unwrap_or(self.content.len() as u64));
     }
 }
 
@@ -306,7 +341,7 @@ fn write_header(out: &mut Vec<u8>, entry: &Entry, length: u64) {
     out.extend_from_slice(header.as_bytes());
 }
 
-fn write_padded(out: &mut Vec<u8>, content: &[u8]) {
+pub(crate) fn write_padded(out: &mut Vec<u8>, content: &[u8]) {
     out.extend_from_slice(content);
     let padding = content.len().next_multiple_of(512) - content.len();
     out.extend(std::iter::repeat_n(0, padding));
@@ -342,6 +377,8 @@ pub struct ImageBuilder {
     claimed_diff_ids: BTreeMap<usize, Digest>,
     artifact: Option<(String, String)>,
     docker: bool,
+    annotations: BTreeMap<String, String>,
+    subject: Option<Value>,
 }
 
 impl Default for ImageBuilder {
@@ -362,6 +399,8 @@ impl ImageBuilder {
             claimed_diff_ids: BTreeMap::new(),
             artifact: None,
             docker: false,
+            annotations: BTreeMap::new(),
+            subject: None,
         }
     }
 
@@ -438,6 +477,24 @@ impl ImageBuilder {
         self
     }
 
+    /// An annotation of the manifest.
+    #[must_use]
+    pub fn annotation(mut self, name: &str, value: &str) -> Self {
+        self.annotations.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Says that it is about another image.
+    #[must_use]
+    pub fn subject(mut self, image: &BuiltImage) -> Self {
+        self.subject = Some(json!({
+            "mediaType": image.media_type,
+            "digest": image.digest.to_string(),
+            "size": image.manifest.len(),
+        }));
+        self
+    }
+
     /// Writes Docker's media types instead of OCI's.
     #[must_use]
     pub fn docker_types(mut self) -> Self {
@@ -467,6 +524,12 @@ impl ImageBuilder {
         });
         if !artifact_type.is_empty() {
             manifest["artifactType"] = json!(artifact_type);
+        }
+        if !self.annotations.is_empty() {
+            manifest["annotations"] = json!(self.annotations);
+        }
+        if let Some(subject) = &self.subject {
+            manifest["subject"] = subject.clone();
         }
         let manifest = Bytes::from(manifest.to_string());
         BuiltImage {

@@ -12,12 +12,15 @@ pub mod debian;
 pub mod fault;
 pub mod image;
 pub mod layout;
+pub mod lazy;
 pub mod net;
 pub mod packages;
 pub mod schema;
 pub mod tls;
+pub mod yara;
 
 pub use debian::DebianRegistry;
 pub use fault::{FaultRegistry, Faults, Login};
 pub use image::{BuiltImage, BuiltIndex, BuiltLayer, ImageBuilder, LayerBuilder, Packing};
+pub use lazy::Cut;
 pub use net::{free_port, wait_until};

@@ -48,6 +48,9 @@ pub struct LayerRequest<'a> {
     pub spool: &'a dyn Spool,
     /// An engine outside the process that looks at files.
     pub inspector: Option<&'a dyn Inspector>,
+    /// The archive is a [`crate::lazy::Tape`]: a sparse member is a file that was not fetched. What was not is told as
+    /// one gap, and not here for each.
+    pub in_part: bool,
 }
 
 impl std::fmt::Debug for LayerRequest<'_> {

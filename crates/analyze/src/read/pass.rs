@@ -259,11 +259,12 @@ impl<'r> Pass<'r> {
         plan.digest = self.run.malware && is_program;
         plan.accounts = self.plans_accounts(&entry);
         plan.nested = self.plans_to_explore(&entry, walker.head(HEAD_BYTES));
-        let (sha256, broken) = if member.sparse {
+        let is_absent = member.sparse && self.request.in_part;
+        let (sha256, broken) = if is_absent || !member.sparse && member.bytes == 0 && plan.analyzers == 0 {
+            (None, None)
+        } else if member.sparse {
             let detail = "stored as a sparse file, which is not looked into".to_owned();
             self.gaps.push_for_all(path.to_string(), GapReason::Unsupported, detail);
-            (None, None)
-        } else if member.bytes == 0 && plan.analyzers == 0 {
             (None, None)
         } else if plan.needs_whole(&entry, self.limits.secret_window_bytes) {
             self.whole(walker, &entry, plan)

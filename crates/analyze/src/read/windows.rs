@@ -1,10 +1,10 @@
 //! Large files are searched for secrets in windows that overlap, so that memory stays bounded.
 //!
 //! Invariant: windows lie at the same offsets however the content arrives, so equal files give equal facts; no rule
-//! looks farther than the overlap.
+//! looks farther than the overlap; all windows are read in the encoding of the first.
 
 use crate::analyzer::FileForm;
-use crate::secrets::{SecretDetector, WINDOW_BYTES_MAX};
+use crate::secrets::{SecretDetector, WINDOW_BYTES_MAX, mark_of};
 use model::observation::{LayerObservation, ObservationKind};
 use model::{Gap, LayerPath};
 use std::collections::HashSet;
@@ -23,6 +23,8 @@ pub(super) struct SecretWindows<'a> {
     lines_before: u32,
     /// What the file's first bytes tell: only lines of text have numbers.
     form: Option<FileForm>,
+    /// Stands in front of every window but the first of a text in UTF-16.
+    mark: Option<[u8; 2]>,
     seen: HashSet<(String, String)>,
     gap: Option<Gap>,
 }
@@ -39,11 +41,12 @@ impl<'a> SecretWindows<'a> {
         Self {
             detector,
             path,
-            window_bytes: window_bytes.max(2 * OVERLAP_BYTES),
+            window_bytes: window_bytes.max(2 * OVERLAP_BYTES) & !1,
             buffer,
             searched: 0,
             lines_before: 0,
             form: None,
+            mark: None,
             seen: HashSet::new(),
             gap: None,
         }
@@ -57,13 +60,27 @@ impl<'a> SecretWindows<'a> {
             piece = &piece[n..];
             if self.buffer.len() == self.window_bytes {
                 self.search(out);
-                let done = self.window_bytes - OVERLAP_BYTES;
-                let lines = memchr::memchr_iter(b'\n', &self.buffer[..done]).count();
-                self.lines_before = self.lines_before.saturating_add(u32::try_from(lines).unwrap_or(u32::MAX));
-                self.buffer.drain(..done);
-                self.searched = OVERLAP_BYTES;
+                self.advance();
             }
         }
+    }
+
+    /// Keeps what the next window shares with this one. Of UTF-16, which is twice as long as what rules see, twice as
+    /// much.
+    fn advance(&mut self) {
+        let shared = if self.mark.is_some() { self.window_bytes / 2 } else { OVERLAP_BYTES };
+        let shared = shared.min(2 * OVERLAP_BYTES);
+        let done = self.window_bytes - shared;
+        let lines = match self.mark {
+            None => memchr::memchr_iter(b'\n', &self.buffer[..done]).count(),
+            Some(mark) => {
+                let end = if mark == [0xff, 0xfe] { [b'\n', 0] } else { [0, b'\n'] };
+                self.buffer[..done].chunks_exact(2).filter(|pair| **pair == end).count()
+            }
+        };
+        self.lines_before = self.lines_before.saturating_add(u32::try_from(lines).unwrap_or(u32::MAX));
+        self.buffer.splice(..done, self.mark.into_iter().flatten());
+        self.searched = self.buffer.len();
     }
 
     /// Searches what is left. Answers the buffer and, when the file holds more than the detector lists, why.
@@ -75,6 +92,9 @@ impl<'a> SecretWindows<'a> {
     }
 
     fn search(&mut self, out: &mut Vec<LayerObservation>) {
+        if self.form.is_none() {
+            self.mark = mark_of(&self.buffer);
+        }
         let form = *self.form.get_or_insert_with(|| FileForm::of(&self.buffer));
         let known = out.len();
         let gap = self.detector.scan_file(self.path, &self.buffer, out);
@@ -85,7 +105,7 @@ impl<'a> SecretWindows<'a> {
             self.seen.insert((fact.rule.clone(), fact.fingerprint.clone()))
         });
         for observation in &mut found {
-            let line = observation.place.line.filter(|_| form.is_text());
+            let line = observation.place.line.filter(|_| form.is_text() || self.mark.is_some());
             observation.place.line = line.map(|line| line.saturating_add(self.lines_before));
         }
         out.append(&mut found);

@@ -68,6 +68,13 @@ pub(super) fn is_opaque_name(name: &[u8]) -> bool {
     OPAQUE_NAMES.iter().any(|opaque| end.eq_ignore_ascii_case(opaque))
 }
 
+/// The byte order mark of the UTF-16 text that begins so, whether it has one or not; `None` for everything else.
+pub(super) fn utf16_mark(bytes: &[u8]) -> Option<[u8; 2]> {
+    let head = &bytes[..bytes.len().min(HEAD_BYTES)];
+    let decode = utf16(head).filter(|_| !OPAQUE.iter().any(|magic| head.starts_with(magic)))?;
+    Some(if decode([0xff, 0xfe]) == 0xfeff { [0xff, 0xfe] } else { [0xfe, 0xff] })
+}
+
 type Decode = fn([u8; 2]) -> u16;
 
 /// Is it UTF-16, and in which order of bytes? By its mark (RFC 2781, section 3.2), else by the zeros of ASCII.

@@ -48,7 +48,7 @@ use std::fmt;
 use surroundings::Surroundings;
 
 /// Changes when this module's code would find something else in the same bytes.
-const CODE_VERSION: &str = "secrets 2";
+const CODE_VERSION: &str = "secrets 3";
 
 /// The shortest file that can hold a secret, in bytes.
 const FILE_BYTES_MIN: u64 = 8;
@@ -193,6 +193,11 @@ impl SecretDetector {
             dismissed: found.judged.dismissed.clone(),
         }
     }
+}
+
+/// The byte order mark that a part of a text needs in front of it to be read as its beginning is: that of UTF-16.
+pub(crate) fn mark_of(beginning: &[u8]) -> Option<[u8; 2]> {
+    content::utf16_mark(beginning)
 }
 
 /// Counts lines up to offsets that only grow.

@@ -291,6 +291,7 @@ fn archive_member(observation: &Observation) -> Option<ImageFile> {
         uid: 0,
         bytes: file.bytes,
         sha256: Some(file.sha256),
+        checksums: Vec::new(),
     })
 }
 
@@ -308,5 +309,6 @@ fn image_file<'a>(facts: &Facts<'a>, path: &[u8], node: &Node<'a>, removed_in: O
         uid: shown.uid,
         bytes: content.bytes,
         sha256,
+        checksums: facts.checksums(node).to_vec(),
     })
 }

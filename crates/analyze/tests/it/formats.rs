@@ -140,6 +140,7 @@ fn an_error_of_the_input_passes_through() {
             only: &BTreeSet::new(),
             spool: &NoSpool,
             inspector: None,
+            in_part: false,
         };
         let error = analyze::read_layer(input, &request).unwrap_err();
         assert_eq!(error.kind, ErrorKind::Input);

@@ -39,7 +39,10 @@ fn read_spooling(
     let detectors = detectors_with(limits);
     let only = BTreeSet::from([Detector::Packages]);
     let media = LayerMedia::Tar;
-    read_layer(input, &LayerRequest { media, detectors: &detectors, only: &only, memory, spool, inspector: None })
+    read_layer(
+        input,
+        &LayerRequest { media, detectors: &detectors, only: &only, memory, spool, inspector: None, in_part: false },
+    )
 }
 
 fn jar(members: &[(&str, &[u8])]) -> Vec<u8> {

@@ -5,6 +5,8 @@ mod altered;
 #[cfg(test)]
 mod archives;
 #[cfg(test)]
+mod bad_input;
+#[cfg(test)]
 mod completeness;
 #[cfg(test)]
 mod configuration;
@@ -18,6 +20,7 @@ mod languages;
 mod large;
 #[cfg(test)]
 mod layer;
+mod lazy;
 #[cfg(test)]
 mod mutations;
 #[cfg(test)]

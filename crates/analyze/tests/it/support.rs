@@ -35,8 +35,15 @@ pub(crate) fn all() -> BTreeSet<Detector> {
 }
 
 pub(crate) fn read_with(input: impl Read + Send, detectors: &Detectors, only: &BTreeSet<Detector>) -> LayerReading {
-    let request =
-        LayerRequest { media: LayerMedia::TarGzip, detectors, only, memory: &MEMORY, spool: &NoSpool, inspector: None };
+    let request = LayerRequest {
+        media: LayerMedia::TarGzip,
+        detectors,
+        only,
+        memory: &MEMORY,
+        spool: &NoSpool,
+        inspector: None,
+        in_part: false,
+    };
     read_layer(input, &request).unwrap()
 }
 

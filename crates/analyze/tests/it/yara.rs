@@ -6,7 +6,6 @@ use analyze::{DetectorOptions, Detectors, Limits};
 use model::Detector;
 use model::extraction::{ExtractionRules, RuleDocument, RuleKind};
 use model::observation::ObservationKind;
-use std::fmt::Write as _;
 use std::time::Instant;
 use testkit::image::LayerBuilder;
 
@@ -19,32 +18,10 @@ fn detectors_of(documents: Vec<RuleDocument>) -> Detectors {
     Detectors::new(DetectorOptions { secret_key: [7; 32], limits: Limits::default(), rules }).unwrap()
 }
 
-/// Rules as public sets have them: meta, texts, hexadecimal strings with gaps, a regular expression, a condition.
-fn generated(count: usize) -> Vec<RuleDocument> {
-    let mut seed = 11_u64;
-    let mut number = move || {
-        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        seed >> 24
-    };
-    let rules: Vec<String> = (0..count)
-        .map(|at| {
-            let mut rule = format!("rule generated_{at} {{\n meta:\n  author = \"test\"\n  score = 75\n strings:\n");
-            for string in 0..6 {
-                let _ = writeln!(rule, "  $s{string} = \"marker_{:x}_{:x}\" ascii wide", number(), number());
-            }
-            let hex: String = number().to_be_bytes().iter().map(|byte| format!("{byte:02x} ")).collect();
-            let _ = writeln!(rule, "  $h = {{ {hex}[2-6] {hex}}}\n  $r = /call_{:x}[0-9]{{1,8}}end/", number());
-            let magic = ["uint16(0) == 0x5a4d and", "uint32(0) == 0x464c457f and", ""][at % 3];
-            let _ = write!(rule, " condition:\n  {magic} filesize < 4MB and (2 of ($s*) or $h or $r)\n}}\n");
-            rule
-        })
-        .collect();
-    rules.chunks(200).enumerate().map(|(at, rules)| document(&format!("set-{at:03}.yar"), rules.concat())).collect()
-}
-
 #[test]
 fn six_thousand_rules_load_and_are_bounded() {
-    let documents = generated(6000);
+    let documents: Vec<RuleDocument> =
+        testkit::yara::rule_set(6000).into_iter().map(|(name, text)| document(&name, text)).collect();
     let bytes: usize = documents.iter().map(|document| document.text.len()).sum();
     let started = Instant::now();
     let (detector, problems) = MalwareDetector::with_rules(&documents).unwrap();

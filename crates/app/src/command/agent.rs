@@ -5,6 +5,7 @@ use crate::command::serve::{processors, wait_for_signal};
 use crate::exit::Exit;
 use anyhow::{Context, Result, bail};
 use engine::clock::SystemClock;
+use engine::task::scan::memory_of_layers;
 use engine::worker::AgentWorkshop;
 use engine::workplace::agent::ServerDesk;
 use model::registry::ScanMode;
@@ -41,6 +42,7 @@ pub(crate) async fn run(arguments: AgentArguments) -> Result<Exit> {
     let membership = membership(&arguments, &transport).await?;
     check(&arguments, &membership)?;
     let desk = ServerDesk::new(transport.with_secret(SecretString::from(membership.secret)));
+    let (layers_at_once, memory) = memory_of_layers(processors(), arguments.memory_max);
     let logins = arguments.registry_logins.as_deref().map(DockerConfig::read).transpose()?;
     let workshop = AgentWorkshop {
         place: Arc::new(desk),
@@ -49,7 +51,8 @@ pub(crate) async fn run(arguments: AgentArguments) -> Result<Exit> {
         inspector: arguments.clamd.clone().map(super::scan::inspector),
         logins: logins.map(Arc::new),
         user_agent: remote::agent_user_agent(),
-        layers_at_once: processors(),
+        layers_at_once,
+        memory,
     };
     engine::worker::start_agent(&workshop).await;
     anstream::println!("agent of group {} ({}) works for {}", membership.group, membership.mode, arguments.server);

@@ -11,6 +11,7 @@ use engine::clock::{Clock, SystemClock};
 use engine::feeds::{self, FeedSource, Imported, SourceOptions};
 use engine::intelligence::Library;
 use intel::FeedMeta;
+use model::checksum::Checksum;
 use serde_json::json;
 use std::path::Path;
 use store::intel_folder::IntelFolder;
@@ -124,6 +125,9 @@ fn list_sources(sources: &[FeedSource]) -> Result<Exit> {
 }
 
 async fn sync(folder: &IntelFolder, sources: Vec<FeedSource>) -> Result<Exit> {
+    let Some(_turn) = folder.download_turn()? else {
+        bail!("another process, such as a server, is downloading feeds into {}", folder.path().display());
+    };
     let progress = Progress::new(sources.len() as u64, "downloading feeds", false);
     let mut failed = 0;
     for source in sources {
@@ -176,6 +180,9 @@ fn status_line(feed: &FeedMeta) {
     for (what, count) in &feed.skipped {
         anstream::println!("  {count} records left out: {what}");
     }
+    for (why, count) in &feed.limited {
+        anstream::println!("  {count} records {why}");
+    }
 }
 
 /// What every generation after `since` changed.
@@ -192,8 +199,9 @@ fn changes(since: u64, format: StatusFormat, intel: IntelArgument) -> Result<Exi
         StatusFormat::Json => {
             let packages: Vec<String> =
                 changes.packages.iter().map(|(release, name)| format!("{release} {name}")).collect();
+            let hashes: Vec<Checksum> = changes.hashes.iter().map(Checksum::of_key).collect();
             let body = json!({ "version": 1, "since": since, "generation": now, "packages": packages,
-                "vulnerabilities": changes.vulnerabilities, "hashes": changes.hashes });
+                "vulnerabilities": changes.vulnerabilities, "hashes": hashes });
             anstream::println!("{}", serde_json::to_string_pretty(&body)?);
         }
         StatusFormat::Table => {
@@ -201,7 +209,8 @@ fn changes(since: u64, format: StatusFormat, intel: IntelArgument) -> Result<Exi
                 anstream::println!("package        {release} {name}");
             }
             changes.vulnerabilities.iter().for_each(|id| anstream::println!("vulnerability  {id}"));
-            changes.hashes.iter().for_each(|digest| anstream::println!("hash           {digest}"));
+            let checksums = changes.hashes.iter().map(Checksum::of_key);
+            checksums.for_each(|checksum| anstream::println!("hash           {checksum}"));
         }
     }
     Ok(Exit::Done)

@@ -6,20 +6,22 @@ use crate::folders;
 use crate::malware_rules;
 use crate::progress::Progress;
 use crate::secret_rules;
+use crate::tuning_file;
 use analyze::sbom::SbomLimits;
 use analyze::{DetectorOptions, Detectors};
 use anyhow::{Context, Result, bail};
 use engine::clock::{Clock, SystemClock};
 use engine::intelligence::Library;
-use engine::single::{self, Judged, ReadStatistics, SingleScan};
+use engine::single::{self, Judged, LayerRead, LazyRead, ReadStatistics, SingleScan};
 use engine::source::{self, OpenImage, OpenOptions, PlatformChoice, SbomDocument, Source};
 use engine::task::scan::{Reading, share_memory};
 use model::extraction::ExtractionRules;
 use model::policy::PolicySet;
 use model::ports::Inspector;
 use model::registry::Credentials;
+use model::tuning::Tuning;
 use model::{Detector, Digest, ImageInventory, Timestamp};
-use policy::{GateInput, GateResult, Scanners, Show};
+use policy::{CompiledTuning, GateInput, GateResult, Place, Scanners, Show};
 use remote::clamd::{Clamd, ClamdAddress, ClamdOptions};
 use report::scan::{RenderOptions, ScanInput, ScanReport, Statistics};
 use std::collections::BTreeSet;
@@ -40,8 +42,9 @@ const LOCAL_SECRET_KEY: [u8; 32] = *b"pratique: one image, no server.\0";
 
 pub(crate) async fn run(arguments: ScanArguments) -> Result<Exit> {
     let target = Target::read(&arguments.reference)?;
-    let scanners = Chosen::new(&arguments.scanners);
+    let scanners = Chosen::new(&arguments.scanners, arguments.lazy)?;
     let policies = arguments.policy.as_deref().map(read_policies).transpose()?;
+    let tuning = arguments.tuning.as_deref().map(tuning_file::read).transpose()?.unwrap_or_default();
     let images = match &target {
         Target::Image(source) => open_images(&arguments, source).await?,
         Target::Sbom(_) => Vec::new(),
@@ -53,7 +56,8 @@ pub(crate) async fn run(arguments: ScanArguments) -> Result<Exit> {
             "no intelligence is loaded, so vulnerabilities cannot be looked for: run `pratique feeds sync` or `pratique feeds import`"
         );
     }
-    let scan = Scan { arguments: &arguments, scanners, policies, library, now: SystemClock.now(), target: &target };
+    let scan =
+        Scan { arguments: &arguments, scanners, policies, tuning, library, now: SystemClock.now(), target: &target };
     let mut reports = Vec::new();
     let mut exit = Exit::Done;
     let mut add = |(report, gate): (ScanReport, GateResult)| {
@@ -115,19 +119,32 @@ fn one_image_a_document(arguments: &ScanArguments, images: &[OpenImage]) -> engi
 struct Chosen {
     named: BTreeSet<Scanner>,
     all: bool,
+    lazy: bool,
 }
 
+/// What can be looked for without reading every byte.
+const LAZY: [Scanner; 3] = [Scanner::Configuration, Scanner::Packages, Scanner::Vulnerabilities];
+
 impl Chosen {
-    fn new(named: &[Scanner]) -> Self {
+    /// Reading in part leaves out the scanners that need every byte; to ask for one of them by name is refused.
+    fn new(named: &[Scanner], lazy: bool) -> Result<Self> {
         let mut set: BTreeSet<Scanner> = named.iter().copied().collect();
+        if lazy && set.iter().any(|scanner| !LAZY.contains(scanner)) {
+            let text = "--lazy downloads only what the package analyzers want, and secrets and malware need every byte: \
+                        leave out --lazy, or secrets and malware";
+            return Err(engine::Error::new(engine::ErrorKind::Usage, text).into());
+        }
         if set.contains(&Scanner::Vulnerabilities) {
             set.insert(Scanner::Packages);
         }
-        Self { all: set.is_empty(), named: set }
+        if lazy && set.is_empty() {
+            anstream::eprintln!("pratique: note: --lazy does not look for secrets and malware, which need every byte");
+        }
+        Ok(Self { all: set.is_empty(), lazy, named: set })
     }
 
     fn has(&self, scanner: Scanner) -> bool {
-        self.all || self.named.contains(&scanner)
+        if self.all { !self.lazy || LAZY.contains(&scanner) } else { self.named.contains(&scanner) }
     }
 
     fn detectors(&self) -> BTreeSet<Detector> {
@@ -243,6 +260,7 @@ struct Scan<'a> {
     arguments: &'a ScanArguments,
     scanners: Chosen,
     policies: Option<PolicySet>,
+    tuning: Tuning,
     library: Library,
     now: Timestamp,
     target: &'a Target,
@@ -259,6 +277,7 @@ impl Scan<'_> {
         let mut detectors = Detectors::new(DetectorOptions { secret_key: LOCAL_SECRET_KEY, limits, rules })?;
         secret_rules::refuse(detectors.problems())?;
         malware_rules::tell(detectors.problems());
+        tuning_file::tell_unknown(&self.tuning, &detectors);
         let inspector = self.arguments.clamd.clone().filter(|_| wants_malware).map(inspector);
         if inspector.is_some() {
             detectors = detectors.inspected();
@@ -281,10 +300,11 @@ impl Scan<'_> {
             reading,
             only: &only,
             cache: cache.as_ref(),
+            lazy: self.arguments.lazy,
             now: self.now,
             progress: &|layer| {
-                let how = if layer.cached { "known" } else { "read" };
-                progress.step(&format!("layer {} of {}: {} bytes, {how}", layer.index + 1, layer.of, layer.bytes));
+                let (number, of, bytes) = (layer.index + 1, layer.of, layer.bytes);
+                progress.step(&format!("layer {number} of {of}: {bytes} bytes, {}", how(layer)));
             },
         };
         let read = single.read(image).await;
@@ -332,7 +352,20 @@ impl Scan<'_> {
             ShowArgument::Open => Show::Open,
             ShowArgument::All => Show::All,
         };
-        let judged = single::judge(&inventory, &self.library, self.scanners.judged(), show, self.now)?;
+        let (host, repository, _) = self.named();
+        let tuning = CompiledTuning::new(&self.tuning);
+        let repositories = [format!("{host}/{repository}")];
+        let judged = single::judge(
+            &inventory,
+            &self.library,
+            &single::Judging {
+                scanners: self.scanners.judged(),
+                show,
+                tuning: &tuning,
+                place: Place { digest: Some(judging.identity), repositories: &repositories },
+                now: self.now,
+            },
+        )?;
         let gate = self.gate(judging.identity, &inventory, &judged);
         let mut findings = judged.findings.clone();
         findings.extend(gate.untrusted.iter().cloned());
@@ -345,6 +378,7 @@ impl Scan<'_> {
             gaps: &judged.gaps,
             statistics,
         });
+        let report = report.with_base(tuning.told_base(&inventory.configuration).as_ref());
         Ok((report, gate))
     }
 
@@ -365,22 +399,27 @@ impl Scan<'_> {
             layers_read: read.layers_read,
             layers_cached: read.layers_cached,
             bytes_read: read.bytes_read,
+            bytes_not_read: read.bytes_not_read,
             bytes_uncompressed: read.bytes_uncompressed,
             intelligence_generation: known.then(|| loaded.intelligence.generation()),
             program: format!("pratique {}", env!("CARGO_PKG_VERSION")),
         }
     }
 
-    fn gate(&self, digest: Digest, inventory: &ImageInventory, judged: &Judged) -> GateResult {
-        let (host, repository, tags) = match self.target {
+    /// What policies and settings know the image by: registry, repository and tags.
+    fn named(&self) -> (&str, &str, Vec<String>) {
+        match self.target {
             Target::Image(Source::Registry(reference)) => {
-                (reference.registry.as_str(), reference.repository.as_str(), reference.tag.iter().cloned().collect())
+                (&reference.registry, &reference.repository, reference.tag.iter().cloned().collect())
             }
             Target::Image(Source::OciFolder(..) | Source::OciArchive(..) | Source::DockerArchive(..))
             | Target::Sbom(_) => ("local", "image", Vec::new()),
-        };
+        }
+    }
+
+    fn gate(&self, digest: Digest, inventory: &ImageInventory, judged: &Judged) -> GateResult {
+        let (host, repository, tags) = self.named();
         let diff_ids: Vec<_> = inventory.layers.iter().map(|layer| layer.diff_id).collect();
-        let tags: Vec<String> = tags;
         policy::gate(&GateInput {
             host,
             repository,
@@ -394,6 +433,22 @@ impl Scan<'_> {
             fail_on_gap: self.arguments.fail_on_gap,
             now: self.now,
         })
+    }
+}
+
+/// How a layer was read.
+fn how(layer: &LayerRead) -> String {
+    match &layer.lazy {
+        Some(LazyRead::Part(Some(cost))) => {
+            format!(
+                "read in part: {} downloaded, {} not, in {} files",
+                cost.bytes_read, cost.bytes_left, cost.members_left
+            )
+        }
+        Some(LazyRead::Part(None)) => "known in part".to_owned(),
+        Some(LazyRead::Whole(why)) => format!("read as a whole: {why}"),
+        None if layer.cached => "known".to_owned(),
+        None => "read".to_owned(),
     }
 }
 

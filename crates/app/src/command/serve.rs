@@ -4,6 +4,7 @@ use crate::arguments::ServeArguments;
 use crate::exit::Exit;
 use anyhow::{Context, Result};
 use engine::clock::{SharedClock, SystemClock};
+use engine::feeds::{FeedOptions, Jitter};
 use engine::service::{Engine, EngineOptions};
 use remote::clamd::ClamdAddress;
 use secrecy::SecretString;
@@ -49,6 +50,8 @@ pub(crate) struct EngineSetup<'a> {
     pub(crate) spool_max: u64,
     pub(crate) deny_private: bool,
     pub(crate) clamd: Option<ClamdAddress>,
+    pub(crate) memory_max: Option<u64>,
+    pub(crate) feeds: FeedOptions,
 }
 
 /// The master key: `PRATIQUE_MASTER_KEY`, or a file beside the data.
@@ -75,6 +78,8 @@ pub(crate) async fn engine_setup(setup: EngineSetup<'_>) -> Result<EngineOptions
         inspector: setup.clamd.map(super::scan::inspector),
         workers: setup.workers,
         layers_at_once: processors() * LAYERS_PER_PROCESSOR,
+        memory_bytes_max: setup.memory_max,
+        feeds: setup.feeds,
         holder: "server".to_owned(),
         user_agent: remote::server_user_agent(),
         deny_private: setup.deny_private,
@@ -88,6 +93,14 @@ async fn engine_options(arguments: &ServeArguments) -> Result<EngineOptions> {
         spool_max: arguments.spool_max,
         deny_private: arguments.deny_private_addresses,
         clamd: arguments.clamd.clone(),
+        memory_max: arguments.memory_max,
+        feeds: FeedOptions {
+            every: arguments.feeds.feeds_every,
+            wanted: arguments.feeds.feeds.clone(),
+            file: arguments.feeds.feed_sources.clone(),
+            urls: arguments.feeds.feed_urls.clone(),
+            jitter: Jitter::random(),
+        },
     })
     .await
 }

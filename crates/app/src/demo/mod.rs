@@ -9,6 +9,7 @@ use crate::command::serve::{EngineSetup, engine_setup, wait_for_signal};
 use crate::exit::Exit;
 use crate::progress::Progress;
 use anyhow::{Context, Result, bail};
+use engine::feeds::FeedOptions;
 use engine::service::Engine;
 use engine::task::evaluate::{Bench, Cause, ImageVerdict};
 use engine::workplace::local::readers_of;
@@ -44,7 +45,15 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub(crate) async fn run(arguments: DemoArguments) -> Result<Exit> {
     let data = tempfile::tempdir().context("no temporary folder can be made")?;
     let sample = SampleRegistry::start(images::build()?).await?;
-    let setup = EngineSetup { data: data.path(), workers: 4, spool_max: 256 << 20, deny_private: false, clamd: None };
+    let setup = EngineSetup {
+        data: data.path(),
+        workers: 4,
+        spool_max: 256 << 20,
+        deny_private: false,
+        clamd: None,
+        memory_max: None,
+        feeds: FeedOptions::default(),
+    };
     let engine = Engine::start(engine_setup(setup).await?).await?;
     let tour = Tour { engine: Arc::clone(&engine), sample };
     tour.prepare().await?;

@@ -1,7 +1,7 @@
 //! `feeds import|changes|pack|unpack|push|pull|verify`: what changed is named exactly, and what travels is believed only
 //! for a reason.
 
-use crate::program::{exit_code, run, run_ok};
+use crate::program::{Server, exit_code, run, run_ok};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
@@ -206,4 +206,33 @@ fn an_artifact_goes_through_a_registry() {
     let blobs = registry.requests_since(mark).into_iter().filter(|line| line.path.contains("/blobs/")).count();
     assert!(blobs <= 2, "only the list is fetched again, not {blobs} blobs");
     assert_eq!(run_ok(home, &["feeds", "verify", "--intel", text(&to)]), "1 feeds are whole\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_downloads_feeds_by_itself_and_says_when_next() {
+    let home = tempfile::tempdir().expect("a folder");
+    let home = home.path();
+    let list = home.join("bad-hashes.csv");
+    fs::write(&list, format!("{},Example,test\n", "ab".repeat(32))).expect("a list");
+    let url = format!("ours=file:{}", list.display());
+    let more = ["--feeds-every", "6h", "--feeds", "ours", "--feed-url", &url, "--memory-max", "256MiB"];
+    let server = Server::start_with(home, &more);
+    let patience = std::time::Duration::from_secs(60);
+    let holds = |body: &Value| body["feeds"][0]["id"] == "hashes-bad-hashes" && !body["download"]["next_at"].is_null();
+    let body = server.until("/intelligence", patience, holds).await;
+    let download = &body["download"];
+    assert_eq!((&download["running"], &download["wanted"], &download["ended"]), (&false.into(), &1.into(), &1.into()));
+    assert_eq!(download["failed"].as_array().map(Vec::len), Some(0), "{body}");
+    // Asked for by hand, the same sources are known; one that fails is named.
+    fs::remove_file(&list).expect("removed");
+    let (status, answer) =
+        server.send(reqwest::Method::POST, "/intelligence/sync", &serde_json::json!({ "feeds": ["ours"] })).await;
+    assert_eq!((status, &answer["failed"][0]["document"]), (200, &"ours".into()), "{answer}");
+    let holds =
+        |body: &Value| body["feeds"][0]["error"].is_string() && body["download"]["failed"][0]["document"] == "ours";
+    let body = server.until("/intelligence", patience, holds).await;
+    assert_eq!((&body["generation"], &body["feeds"][0]["records"]), (&1.into(), &1.into()), "{body}");
+    let usage = |arguments: &[&str]| exit_code(home, &[&["serve", "--data", "x"], arguments].concat());
+    assert_eq!(usage(&["--feeds-every", "1m"]), 64);
+    assert_eq!(usage(&["--feeds", "ours"]), 64);
 }

@@ -5,12 +5,14 @@
 //! Invariant: a feed whose source could not be fetched or read keeps its records, and says since when and why; one whose
 //! source has not changed is as fresh as if it had been fetched again.
 
+use super::notes::{self, Seen};
 use super::sources::{FeedSource, SourceForm};
 use super::{Imported, import, unreadable};
 use crate::{Error, ErrorKind, Result};
 use intel::FeedMeta;
 use model::Timestamp;
 use remote::download::{DownloadOptions, Downloaded, Downloader, Validators};
+use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use store::intel_folder::IntelFolder;
 
@@ -49,43 +51,80 @@ pub async fn sync_one(folder: &IntelFolder, source: &FeedSource, now: Timestamp)
     let synced = fetch_and_import(folder, source, now).await;
     match &synced {
         Ok(Some(_)) => {}
-        Ok(None) => mark(folder, source, |meta| {
-            meta.imported_at = now;
-            meta.error = None;
-        })?,
-        Err(error) => mark(folder, source, |meta| meta.error = Some(error.full()))?,
+        Ok(None) => note_of_source(folder, source, Seen::Unchanged(now))?,
+        Err(error) => note_of_source(folder, source, Seen::Failed(&error.full()))?,
     }
     synced
+}
+
+/// Compiling a large feed takes seconds of a processor, which tasks beside it should not wait for.
+async fn import_beside(folder: &IntelFolder, path: &Path, now: Timestamp) -> Result<Imported> {
+    let (folder, path) = (folder.clone(), path.to_owned());
+    tokio::task::spawn_blocking(move || import(&folder, &path, now))
+        .await
+        .map_err(|e| Error::because(ErrorKind::Internal, "an import was cut off", e))?
 }
 
 async fn fetch_and_import(folder: &IntelFolder, source: &FeedSource, now: Timestamp) -> Result<Option<Imported>> {
     if let Some(path) = source.url.strip_prefix("file:") {
         let path = path.strip_prefix("//").unwrap_or(path);
-        return checked(import(folder, Path::new(path), now)?, source).map(Some);
+        let imported = checked(import_beside(folder, Path::new(path), now).await?, source)?;
+        LastFetch::of(&imported, Validators::default()).write(folder, &source.url)?;
+        return Ok(Some(imported));
     }
-    let state = state_of(folder, &source.url);
-    let known: Option<Validators> = std::fs::read(&state).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    let last = LastFetch::read(folder, &source.url);
     // Without its feeds, an unchanged source has to be read all the same.
-    let is_there = folder.current()?.feeds.iter().any(|feed| source.gives(&feed.id));
+    let is_there = folder.current()?.feeds.iter().any(|feed| source.gives(&feed.id) || last.gave(&feed.id));
     let temporary = tempfile::tempdir_in(folder.path()).map_err(|e| unreadable(folder.path(), e))?;
     let url = document_url(source, temporary.path()).await?;
     let file = temporary.path().join(name_of(&url));
-    let known = known.filter(|_| is_there);
+    let known = last.0.map(|last| last.validators).filter(|_| is_there);
     let fetched = downloader(&url)?.fetch(&url, &file, known.as_ref(), DOWNLOAD_BYTES_MAX).await;
     let validators = match fetched.map_err(crate::error::from_remote)? {
         Downloaded::NotModified => return Ok(None),
         Downloaded::File { validators, .. } => validators,
     };
-    let imported = checked(import(folder, &file, now)?, source)?;
-    let text = serde_json::to_vec(&validators)
-        .map_err(|e| Error::because(ErrorKind::Internal, "validators cannot be written", e))?;
-    let parent = state.parent().expect("joined with a file name");
-    std::fs::create_dir_all(parent).and_then(|()| std::fs::write(&state, text)).map_err(|e| unreadable(&state, e))?;
+    let imported = checked(import_beside(folder, &file, now).await?, source)?;
+    LastFetch::of(&imported, validators).write(folder, &source.url)?;
     Ok(Some(imported))
 }
 
-fn state_of(folder: &IntelFolder, url: &str) -> PathBuf {
-    folder.path().join("sync").join(format!("{}.json", crate::intelligence::sha256_hex(url.as_bytes())))
+/// What an address gave when it was last read; nothing when that is not known.
+struct LastFetch(Option<Fetched>);
+
+#[derive(Serialize, Deserialize)]
+struct Fetched {
+    #[serde(flatten)]
+    validators: Validators,
+    /// The feeds that came from it, whatever its source is called.
+    #[serde(default)]
+    feeds: Vec<String>,
+}
+
+impl LastFetch {
+    fn of(imported: &Imported, validators: Validators) -> Self {
+        Self(Some(Fetched { validators, feeds: imported.feeds.iter().map(|feed| feed.id.clone()).collect() }))
+    }
+
+    fn read(folder: &IntelFolder, url: &str) -> Self {
+        Self(std::fs::read(Self::path(folder, url)).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()))
+    }
+
+    fn gave(&self, feed: &str) -> bool {
+        self.0.as_ref().is_some_and(|last| last.feeds.iter().any(|id| id == feed))
+    }
+
+    fn write(&self, folder: &IntelFolder, url: &str) -> Result<()> {
+        let text = serde_json::to_vec(&self.0)
+            .map_err(|e| Error::because(ErrorKind::Internal, "what an address gave cannot be written", e))?;
+        let path = Self::path(folder, url);
+        let parent = path.parent().expect("joined with a file name");
+        std::fs::create_dir_all(parent).and_then(|()| std::fs::write(&path, text)).map_err(|e| unreadable(&path, e))
+    }
+
+    fn path(folder: &IntelFolder, url: &str) -> PathBuf {
+        folder.path().join("sync").join(format!("{}.json", crate::intelligence::sha256_hex(url.as_bytes())))
+    }
 }
 
 /// An import that brought nothing is a failure, with the best reason that there is.
@@ -149,22 +188,15 @@ fn is_plain(path: &str) -> bool {
     !path.is_empty() && path.len() <= 512 && path.bytes().all(legible) && !path.starts_with('/') && !path.contains("..")
 }
 
-/// Changes what is known about the installed feeds of a source; their records stay.
-fn mark(folder: &IntelFolder, source: &FeedSource, change: impl Fn(&mut FeedMeta)) -> Result<()> {
-    let mut rows = Vec::new();
-    for feed in folder.current()?.feeds.iter().filter(|feed| source.gives(&feed.id)) {
-        let Ok(before) = serde_json::from_str::<FeedMeta>(&feed.meta_json) else { continue };
-        let mut meta = before.clone();
-        change(&mut meta);
-        if meta != before {
-            rows.push(super::row(&meta, (*feed.bytes).as_ref())?);
-        }
-    }
-    if !rows.is_empty() {
-        let number = folder.install(rows, &[])?;
-        crate::intelligence::note_changes(folder, number)?;
-    }
-    Ok(())
+/// Notes what was seen of a source, for each of its feeds that are in force.
+fn note_of_source(folder: &IntelFolder, source: &FeedSource, seen: Seen<'_>) -> Result<()> {
+    let feeds = folder.current()?.feeds;
+    let last = LastFetch::read(folder, &source.url);
+    let rows = feeds.iter().filter(|feed| source.gives(&feed.id) || last.gave(&feed.id)).filter_map(|feed| {
+        let meta = serde_json::from_str::<FeedMeta>(&feed.meta_json).ok()?;
+        Some((meta, seen))
+    });
+    notes::note(folder, rows)
 }
 
 #[cfg(test)]

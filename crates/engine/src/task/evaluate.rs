@@ -414,16 +414,16 @@ pub fn covered(inventory: &ImageInventory, intelligence: &Intelligence) -> BTree
     releases
 }
 
-/// Which files of an image are on a list of bad files.
+/// Which files of an image are on a list of bad files, by [`ImageFile::keys`](model::inventory::ImageFile::keys).
 ///
 /// # Errors
 /// When a segment of the intelligence is damaged.
 pub fn bad_hashes(inventory: &ImageInventory, intelligence: &Intelligence) -> Result<BTreeMap<Digest, Vec<BadHash>>> {
     let mut out = BTreeMap::new();
-    for digest in inventory.files.iter().filter_map(|file| file.sha256) {
-        let hits = intelligence.bad_hashes(&digest).map_err(crate::error::from_intel)?;
+    for key in inventory.files.iter().flat_map(|file| file.keys()) {
+        let hits = intelligence.bad_hashes(&key).map_err(crate::error::from_intel)?;
         if !hits.is_empty() {
-            out.insert(digest, hits);
+            out.insert(key, hits);
         }
     }
     Ok(out)

@@ -202,8 +202,9 @@ pub fn resolve_image(
     config: &[u8],
     platform: Option<&Platform>,
 ) -> std::result::Result<ResolvedImage, String> {
-    let configuration: ImageConfig = serde_json::from_slice(config)
+    let mut configuration: ImageConfig = serde_json::from_slice(config)
         .map_err(|e| format!("the image configuration {} cannot be read: {e}", manifest.config.digest))?;
+    configuration.annotations = model::base::of_manifest(&manifest.annotations);
     if manifest.layers.len() > LAYERS_MAX {
         return Err(format!("the image has {} layers; at most {LAYERS_MAX} are read", manifest.layers.len()));
     }

@@ -4,6 +4,7 @@
 //! only after the blob's digest was verified; a layer that cannot be read is a gap, named.
 
 use crate::clock::SharedClock;
+use crate::lazy::PartOpener;
 use crate::workplace::{Assignment, Workplace};
 use crate::{Error, ErrorKind, Result};
 use analyze::{Detectors, LAYER_BYTES, LayerReading, LayerRequest, MemoryBudget};
@@ -38,10 +39,11 @@ pub struct Reading {
 /// What the program, its rules and the facts of an image take beside the buffers of readers.
 const BASE_BYTES: u64 = 96 << 20;
 
-/// The bounds of a process that reads `layers` layers at once, at least one.
-pub fn memory_of_layers(layers: usize) -> (Arc<Semaphore>, Arc<MemoryBudget>) {
+/// The bounds of a process that reads `layers` layers at once, at least one, or as many of them as `memory_bytes_max`
+/// has room for; without one, what that many readers need.
+pub fn memory_of_layers(layers: usize, memory_bytes_max: Option<u64>) -> (Arc<Semaphore>, Arc<MemoryBudget>) {
     let layers = layers.max(1);
-    share_memory(BASE_BYTES + layers as u64 * 2 * LAYER_BYTES, layers)
+    share_memory(memory_bytes_max.unwrap_or(BASE_BYTES + layers as u64 * 2 * LAYER_BYTES), layers)
 }
 
 /// How many layers `memory_bytes_max` has room for, at least one and at most `layers_max`, and what is left for content
@@ -71,6 +73,11 @@ pub fn layer_detectors(only: &BTreeSet<Detector>) -> BTreeSet<Detector> {
 pub trait LayerOpener: Send + Sync {
     /// The bytes as stored. The reader fails at its end when they are not what the digest says.
     async fn open(&self, layer: &Layer) -> Result<Box<dyn Read + Send>>;
+
+    /// The same layers in parts, where they can be had so.
+    fn in_parts(&self) -> Option<&dyn PartOpener> {
+        None
+    }
 }
 
 /// Layers that lie in a registry.
@@ -269,6 +276,7 @@ pub async fn read_one(
             memory: &reading.memory,
             spool: &*reading.spool,
             inspector: reading.inspector.as_deref(),
+            in_part: false,
         };
         analyze::read_layer(input, &request)
     });
@@ -282,4 +290,20 @@ pub async fn read_one(
 /// An analysis fails only when its input does: the cause decides whether to try again.
 fn from_analyze(error: analyze::Error) -> Error {
     crate::error::from_analyze(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ceiling_for_memory_bounds_how_many_layers_are_read_at_once() {
+        let readers = |layers, bytes_max| memory_of_layers(layers, bytes_max).0.available_permits();
+        assert_eq!(readers(4, None), 4);
+        assert_eq!(readers(0, None), 1);
+        assert_eq!(readers(4, Some(BASE_BYTES + 4 * 2 * LAYER_BYTES)), 4);
+        assert_eq!(readers(4, Some(BASE_BYTES + 2 * 2 * LAYER_BYTES)), 2);
+        assert_eq!(readers(4, Some(1 << 40)), 4, "never more than were asked for");
+        assert_eq!(readers(4, Some(0)), 1, "at least one, or nothing would ever be read");
+    }
 }

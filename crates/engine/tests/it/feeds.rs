@@ -15,9 +15,11 @@ fn later() -> Timestamp {
     "2030-02-16T00:00:00Z".parse().unwrap()
 }
 
+/// What everybody is told about the feeds in force.
 fn metas(folder: &IntelFolder) -> BTreeMap<String, FeedMeta> {
-    let parse = |feed: &store::intel_folder::InstalledFeed| serde_json::from_str::<FeedMeta>(&feed.meta_json).unwrap();
-    folder.current().unwrap().feeds.iter().map(|feed| (feed.id.clone(), parse(feed))).collect()
+    let library = engine::intelligence::Library::open(folder.path()).unwrap();
+    let loaded = library.current();
+    loaded.intelligence.feeds().iter().map(|feed| (feed.id.clone(), feed.clone())).collect()
 }
 
 /// The documents of the golden cases, apart from those that are damaged on purpose.
@@ -110,7 +112,7 @@ fn an_archive_that_ends_early_replaces_nothing() {
         |bytes: &[u8], at| feeds::import_documents(&folder, &[("npm.tar".to_owned(), bytes.to_vec())], at).unwrap();
     assert_eq!(import(&whole, now()).feeds[0].records, 50);
     let cut = import(&whole[..whole.len() / 2 + 100], later());
-    assert!(cut.feeds.is_empty(), "{:?}", cut.feeds);
+    assert!(cut.feeds.is_empty() && cut.generation == 1, "{cut:?}");
     assert_eq!(cut.failed[0].feed, "osv-npm");
     let kept = &metas(&folder)["osv-npm"];
     assert_eq!((kept.records, kept.imported_at), (50, now()));

@@ -4,6 +4,8 @@
 
 mod coverage;
 #[cfg(test)]
+mod downloads;
+#[cfg(test)]
 mod feeds;
 mod hostile;
 mod office;

@@ -1,7 +1,7 @@
 //! An engine over a store in a temporary folder, with a clock that tests set.
 
 use engine::clock::{Clock, ManualClock};
-use engine::feeds::import_documents;
+use engine::feeds::{FeedOptions, import_documents};
 use engine::service::{Engine, EngineOptions};
 use model::policy::PolicySet;
 use model::registry::{InitialScan, RegistryConfig, RegistryKind, ScanMode, ScopeGlobs};
@@ -56,6 +56,10 @@ impl Office {
     }
 
     pub async fn start(&self) -> Arc<Engine> {
+        self.start_with_feeds(FeedOptions::default()).await
+    }
+
+    pub async fn start_with_feeds(&self, feeds: FeedOptions) -> Arc<Engine> {
         let options = EngineOptions {
             store: Arc::clone(&self.store) as _,
             intelligence: self.intel(),
@@ -65,6 +69,8 @@ impl Office {
             inspector: None,
             workers: 2,
             layers_at_once: 2,
+            memory_bytes_max: None,
+            feeds,
             holder: "test".into(),
             user_agent: "pratique/test".into(),
             deny_private: false,

@@ -123,6 +123,8 @@ pub(crate) struct Parsed {
     pub(crate) broken: Vec<String>,
     /// Records that are kept out, counted by reason.
     pub(crate) skipped: BTreeMap<String, u64>,
+    /// Records that cannot be matched everywhere, counted by why.
+    pub(crate) limited: BTreeMap<String, u64>,
 }
 
 impl Parsed {
@@ -138,7 +140,12 @@ impl Parsed {
             singles: Vec::new(),
             broken: Vec::new(),
             skipped: BTreeMap::new(),
+            limited: BTreeMap::new(),
         }
+    }
+
+    fn limit(&mut self, why: &str) {
+        *self.limited.entry(why.to_owned()).or_default() += 1;
     }
 
     fn skip(&mut self, reason: impl Into<String>) {

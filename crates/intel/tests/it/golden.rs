@@ -5,6 +5,7 @@
 use crate::support::{files, fixtures, intelligence, key, now};
 use intel::{Compiler, Intake};
 use model::Digest;
+use model::checksum::Checksum;
 use model::inventory::OsRelease;
 use serde_json::{Map, Value, json};
 use std::path::Path;
@@ -49,7 +50,11 @@ fn run(case: &Path) -> Value {
     }
     let mut digests = Map::new();
     for hex in lines(&case.join("digests.txt")) {
-        let listed = intelligence.bad_hashes(&Digest::from_hex(&hex).unwrap()).unwrap();
+        let key = match hex.parse::<Checksum>() {
+            Ok(checksum) => checksum.key(),
+            Err(_) => Digest::from_hex(&hex).unwrap(),
+        };
+        let listed = intelligence.bad_hashes(&key).unwrap();
         digests.insert(hex, serde_json::to_value(listed).unwrap());
     }
     let mut releases = Map::new();

@@ -58,6 +58,7 @@ impl Snippet {
                 .iter()
                 .map(|line| HistoryEntry { created_by: line.clone(), ..HistoryEntry::default() })
                 .collect(),
+            annotations: BTreeMap::new(),
         };
         let version = |detector| DetectorVersion { detector, fingerprint: "example".to_owned() };
         ImageInventory {
@@ -158,5 +159,6 @@ fn file(text: &str) -> ImageFile {
         uid: 0,
         bytes: 1,
         sha256: None,
+        checksums: Vec::new(),
     }
 }

@@ -9,6 +9,7 @@ mod secret;
 mod vulnerability;
 
 pub use end_of_life::{EndOfLifeDate, end_of_life_dates};
+pub(crate) use malware::ALTERED;
 
 use crate::check;
 use crate::compliance;
@@ -30,7 +31,7 @@ pub struct ImageFacts<'a> {
     pub inventory: &'a ImageInventory,
     /// What the intelligence says about its packages; those that it says nothing about may be absent.
     pub matches: &'a BTreeMap<PackageKey, Arc<[Match]>>,
-    /// Which of its files are known bad.
+    /// Which of its files are known bad, by the keys of their checksums.
     pub bad_hashes: &'a BTreeMap<Digest, Vec<BadHash>>,
     /// The releases that advisories are loaded for, of those that its packages need (`Intelligence::covers`).
     pub covered: &'a BTreeSet<EcosystemRelease>,

@@ -226,3 +226,35 @@ fn a_document_reads_back_as_it_was() {
     let tuning = parse_tuning(text).unwrap();
     assert_eq!(parse_tuning(&tuning_text(&tuning).unwrap()).unwrap(), tuning);
 }
+
+#[test]
+fn only_named_repositories_count_as_base_images() {
+    let label = |name: &str| {
+        let mut inventory = inventory();
+        let labels = &mut inventory.configuration.config.labels;
+        labels.insert("org.opencontainers.image.base.name".to_owned(), name.to_owned());
+        inventory.configuration
+    };
+    let rules = "base_images = [\"registry.example/base/*\", \"docker.io/library/alpine\"]\n\n[[allow]]\nrule = \"some-key\"\nreason = \"x\"\n";
+    let document = tuning(rules);
+    assert_eq!(parse_tuning(&tuning_text(&document).unwrap()).unwrap(), document, "what is written is read again");
+    let (all, some) = (CompiledTuning::default(), CompiledTuning::new(&document));
+    assert!(!all.names_bases() && some.names_bases());
+    let check = |name: &str, expect: bool| {
+        assert!(all.told_base(&label(name)).is_some(), "{name}");
+        assert_eq!(some.told_base(&label(name)).is_some(), expect, "{name}");
+    };
+    check("registry.example/base/python:3.12", true);
+    check("alpine:3.20", true);
+    check("registry.example/team/python:3.12", false);
+    check("alpine-like:3.20", false);
+    check("not a reference", false);
+    assert!(some.counts_as_base(["team/app", "registry.example/base/go"]));
+    assert!(!some.counts_as_base([]));
+
+    let many = format!("base_images = [{}]", vec!["\"a\""; 1001].join(","));
+    for (text, key) in [("base_images = [\"[a\"]", "base_images"), (many.as_str(), "base_images")] {
+        let found = check_tuning(&parse_tuning(text).unwrap(), &BTreeSet::new());
+        assert_eq!(found.iter().map(|problem| problem.key.as_str()).collect::<Vec<_>>(), [key]);
+    }
+}

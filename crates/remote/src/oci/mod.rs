@@ -8,6 +8,7 @@
 mod blob;
 mod manifest;
 mod paging;
+mod part;
 mod push;
 
 pub use blob::BlobReader;
@@ -15,6 +16,7 @@ pub use manifest::{
     INDEX_MEMBERS_MAX, LAYERS_MAX, ManifestContent, ParsedManifest, artifact_tag, index_member_artifact, parse_manifest,
 };
 pub use paging::{Cursor, RepositoryPage, TagPage};
+pub use part::RangesReader;
 
 use crate::auth::{Access, Authorizer};
 use crate::http::{Client, Options, Request, cut, host_of, status_kind};
@@ -88,6 +90,8 @@ struct Ask<'a> {
     accept: Option<&'static str>,
     /// Bytes to leave out at the start.
     skip_bytes: u64,
+    /// Only these bytes.
+    range: Option<std::ops::Range<u64>>,
     /// What is sent, and as what.
     body: Option<Bytes>,
     content_type: Option<&'static str>,
@@ -106,6 +110,7 @@ impl<'a> Ask<'a> {
             access,
             accept: None,
             skip_bytes: 0,
+            range: None,
             body,
             content_type,
             seconds_more: 0,
@@ -264,7 +269,25 @@ impl RegistryClient {
     /// [`ErrorKind::Mismatch`] when the bytes have another digest, [`ErrorKind::LimitExceeded`] above the cap.
     pub async fn config(&self, repository: &str, descriptor: &Descriptor) -> Result<(Digest, Vec<u8>)> {
         let what = format!("the configuration {} of {}/{repository}", descriptor.digest, self.host());
-        let limit = self.limits().config_bytes_max;
+        self.small_blob(repository, descriptor, what, self.limits().config_bytes_max).await
+    }
+
+    /// Fetches a small blob whole, at most `bytes_max` bytes, and verifies its digest.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Mismatch`] when the bytes have another digest, [`ErrorKind::LimitExceeded`] above the cap.
+    pub async fn whole_blob(&self, repository: &str, descriptor: &Descriptor, bytes_max: u64) -> Result<Vec<u8>> {
+        let what = format!("blob {} of {}/{repository}", descriptor.digest, self.host());
+        Ok(self.small_blob(repository, descriptor, what, bytes_max).await?.1)
+    }
+
+    async fn small_blob(
+        &self,
+        repository: &str,
+        descriptor: &Descriptor,
+        what: String,
+        limit: u64,
+    ) -> Result<(Digest, Vec<u8>)> {
         if descriptor.size > limit {
             let text = format!("{what} is {} bytes, more than the limit of {limit}", descriptor.size);
             return Err(Error::new(ErrorKind::LimitExceeded, text));
@@ -376,9 +399,12 @@ impl RegistryClient {
         if let Some(accept) = ask.accept {
             request.headers.insert(ACCEPT, HeaderValue::from_static(accept));
         }
-        if ask.skip_bytes > 0 {
-            let range = HeaderValue::try_from(format!("bytes={}-", ask.skip_bytes));
-            request.headers.insert(RANGE, range.expect("digits are a header value"));
+        let wanted = match &ask.range {
+            Some(range) => Some(format!("bytes={}-{}", range.start, range.end.saturating_sub(1))),
+            None => (ask.skip_bytes > 0).then(|| format!("bytes={}-", ask.skip_bytes)),
+        };
+        if let Some(wanted) = wanted {
+            request.headers.insert(RANGE, HeaderValue::try_from(wanted).expect("digits are a header value"));
         }
         if let Some(media) = ask.content_type {
             request.headers.insert(CONTENT_TYPE, HeaderValue::from_static(media));

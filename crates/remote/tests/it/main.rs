@@ -11,9 +11,10 @@ mod download;
 mod limits;
 mod login;
 mod network;
+mod part;
 
 use model::registry::Credentials;
-use remote::oci::{BlobReader, RegistryClient};
+use remote::oci::RegistryClient;
 use remote::{Endpoint, ErrorKind, Limits};
 use std::io::Read;
 use std::time::Duration;
@@ -78,7 +79,7 @@ fn layer_of(image: &BuiltImage) -> model::layer::Descriptor {
 }
 
 /// Reads a blob to its end on a blocking thread.
-async fn read_all(mut reader: BlobReader) -> std::io::Result<Vec<u8>> {
+async fn read_all(mut reader: impl Read + Send + 'static) -> std::io::Result<Vec<u8>> {
     tokio::task::spawn_blocking(move || {
         let mut bytes = Vec::new();
         reader.read_to_end(&mut bytes).map(|_| bytes)

@@ -25,8 +25,8 @@ pub use intent::{
 };
 pub use issue::{IssueBody, IssueChangeBody, IssuePatch};
 pub use operation::{
-    AgentBody, AgentTokenBody, AgentTokenRequest, AuditBody, EvaluationBody, EventBody, FailedDocument, FeedBody,
-    ImportBody, ImportRequest, IntelligenceBody, JobBody, JoinTokenBody,
+    AgentBody, AgentTokenBody, AgentTokenRequest, AuditBody, DownloadBody, EvaluationBody, EventBody, FailedDocument,
+    FeedBody, ImportBody, ImportRequest, IntelligenceBody, JobBody, JoinTokenBody,
 };
 pub use problem::{FieldProblem, Problem};
 pub use registry::{

@@ -2,6 +2,7 @@
 
 use model::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fmt;
 use utoipa::ToSchema;
 
@@ -12,6 +13,28 @@ pub struct IntelligenceBody {
     pub generation: u64,
     /// The feeds, by id.
     pub feeds: Vec<FeedBody>,
+    /// The download that is under way, or the last one since the server was started.
+    #[serde(default)]
+    pub download: DownloadBody,
+}
+
+/// A download of feeds.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+pub struct DownloadBody {
+    /// It is under way.
+    pub running: bool,
+    /// Sources that are asked.
+    pub wanted: u64,
+    /// Sources that were asked.
+    pub ended: u64,
+    /// Sources that could not be refreshed; their feeds keep their records.
+    pub failed: Vec<FailedDocument>,
+    /// When the last one ended.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub ended_at: Option<Timestamp>,
+    /// When the server begins the next one by itself; `null` when it does not.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub next_at: Option<Timestamp>,
 }
 
 /// One feed.
@@ -37,6 +60,9 @@ pub struct FeedBody {
     pub age_seconds: i64,
     /// What went wrong at the last import.
     pub error: Option<String>,
+    /// Records that are held and cannot be matched everywhere, counted by why.
+    #[serde(default)]
+    pub limited: BTreeMap<String, u64>,
 }
 
 /// An import from the server's own disk.
@@ -261,6 +287,13 @@ pub enum EventBody {
     Intelligence {
         /// Its generation.
         generation: u64,
+    },
+    /// A download of feeds began or ended.
+    Feeds {
+        /// True while it runs.
+        running: bool,
+        /// Sources that could not be refreshed.
+        failed: u64,
     },
     /// A re-evaluation began or ended.
     Evaluation {

@@ -115,19 +115,22 @@ pub struct TuningBody {
     #[serde(default)]
     #[schema(value_type = Vec<AllowedBody>)]
     pub allow: Vec<Allowed>,
+    /// Globs over `registry/repository`: only images of these repositories count as base images; empty for every one.
+    #[serde(default)]
+    pub base_images: Vec<String>,
 }
 
 impl From<Tuning> for TuningBody {
     fn from(from: Tuning) -> Self {
-        let Tuning { revision, minimum_confidence, rules, allow } = from;
-        Self { revision, minimum_confidence, rules, allow }
+        let Tuning { revision, minimum_confidence, rules, allow, base_images } = from;
+        Self { revision, minimum_confidence, rules, allow, base_images }
     }
 }
 
 impl From<TuningBody> for Tuning {
     fn from(from: TuningBody) -> Self {
-        let TuningBody { revision, minimum_confidence, rules, allow } = from;
-        Self { revision, minimum_confidence, rules, allow }
+        let TuningBody { revision, minimum_confidence, rules, allow, base_images } = from;
+        Self { revision, minimum_confidence, rules, allow, base_images }
     }
 }
 

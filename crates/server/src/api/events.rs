@@ -47,6 +47,7 @@ fn message(event: &Event) -> Message {
             EventBody::Issues { registry: registry.get(), repository: repository.clone() }
         }
         Event::Intelligence { generation } => EventBody::Intelligence { generation: *generation },
+        Event::Feeds { running, failed } => EventBody::Feeds { running: *running, failed: *failed },
         Event::Evaluation { running } => EventBody::Evaluation { running: *running },
     };
     Message::default().json_data(&body).expect("numbers and strings can be written as JSON")

@@ -10,9 +10,9 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use bytes::Bytes;
-use engine::feeds::{self, FeedSource, Imported};
+use engine::feeds::{self, FailedSource, Imported, Round};
 use futures_util::{Stream, StreamExt as _};
-use report::api::{FailedDocument, FeedBody, ImportBody, IntelligenceBody};
+use report::api::{DownloadBody, FailedDocument, FeedBody, ImportBody, IntelligenceBody};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
@@ -35,9 +35,23 @@ pub(crate) async fn get(State(state): State<Shared>) -> Json<IntelligenceBody> {
         imported_at: meta.imported_at,
         age_seconds: now.duration_since(meta.imported_at).as_secs().max(0),
         error: meta.error.clone(),
+        limited: meta.limited.clone(),
     };
     let feeds = loaded.intelligence.feeds().iter().map(feed).collect();
-    Json(IntelligenceBody { generation: loaded.intelligence.generation(), feeds })
+    let progress = state.engine.feed_rounds.progress();
+    let download = DownloadBody {
+        running: progress.running,
+        wanted: progress.wanted as u64,
+        ended: progress.ended as u64,
+        failed: progress.failed.into_iter().map(failed_source).collect(),
+        ended_at: progress.ended_at,
+        next_at: progress.next_at,
+    };
+    Json(IntelligenceBody { generation: loaded.intelligence.generation(), feeds, download })
+}
+
+fn failed_source(source: FailedSource) -> FailedDocument {
+    FailedDocument { document: source.name, reason: source.reason }
 }
 
 /// `?name=`
@@ -165,24 +179,6 @@ pub(crate) struct SyncRequest {
     feeds: Vec<String>,
 }
 
-/// What a download of feeds is doing, or did.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Synced {
-    /// Feeds asked for, and feeds that ended; they differ while it runs.
-    pub(crate) wanted: usize,
-    /// See `wanted`.
-    pub(crate) ended: usize,
-    /// Feeds that could not be downloaded, with the reason.
-    pub(crate) failed: Vec<FailedDocument>,
-}
-
-impl Synced {
-    /// Is it under way?
-    pub(crate) const fn is_running(&self) -> bool {
-        self.ended < self.wanted
-    }
-}
-
 /// Downloads feeds from their publishers. An empty body means all that are of general use. Feeds that have not changed
 /// are not downloaded again; one that cannot be downloaded keeps its records, and is named in `failed`.
 #[utoipa::path(post, path = "/api/v1/intelligence/sync", tag = "intelligence", operation_id = "syncIntelligence",
@@ -200,55 +196,31 @@ pub(crate) async fn sync(
     } else {
         serde_json::from_slice(&body).map_err(|error| Problem::refused(error.to_string()))?
     };
-    let sources = begin_sync(&state, &request.feeds)?;
-    Ok(Json(run_sync(&state, sources, &who.name).await?))
+    let round = begin_sync(&state, &request.feeds)?;
+    Ok(Json(run_sync(&state, round, &who.name).await?))
 }
 
-/// Notes that a download begins, and says of what.
+/// Begins a download of feeds by name.
 ///
 /// # Errors
 /// 409 when one is under way, 422 when no feed is called so.
-pub(crate) fn begin_sync(state: &Shared, wanted: &[String]) -> Answer<Vec<FeedSource>> {
-    let options = feeds::SourceOptions::of_folder(state.engine.library.folder(), wanted)?;
-    let sources = feeds::sources(&options, state.now())?;
-    let mut synced = state.synced.lock().expect("no panic while the lock is held");
-    if synced.is_running() {
-        return Err(Problem::conflict("a download of feeds is under way"));
-    }
-    *synced = Synced { wanted: sources.len(), ended: 0, failed: Vec::new() };
-    Ok(sources)
+pub(crate) fn begin_sync(state: &Shared, wanted: &[String]) -> Answer<Round> {
+    let sources = state.engine.feed_sources(wanted)?;
+    Ok(state.engine.feed_rounds.begin(state.engine.library.folder(), sources)?)
 }
 
 /// Downloads one feed after the other. It goes on when the client leaves.
 ///
 /// # Errors
 /// When the audit log cannot be written.
-pub(crate) async fn run_sync(state: &Shared, sources: Vec<FeedSource>, by: &str) -> Answer<ImportBody> {
+pub(crate) async fn run_sync(state: &Shared, round: Round, by: &str) -> Answer<ImportBody> {
     let (state, by) = (state.clone(), by.to_owned());
     let run = tokio::spawn(async move {
-        let library = state.engine.library.clone();
-        let mut total = Imported::default();
-        for source in sources {
-            let outcome = feeds::sync_one(library.folder(), &source, state.now()).await;
-            let mut synced = state.synced.lock().expect("no panic while the lock is held");
-            synced.ended += 1;
-            match outcome {
-                Ok(None) => {}
-                Ok(Some(imported)) => {
-                    total.generation = imported.generation;
-                    total.feeds.extend(imported.feeds);
-                    total.failed.extend(imported.failed);
-                }
-                Err(error) => {
-                    synced.failed.push(FailedDocument { document: source.name, reason: error.to_string() });
-                }
-            }
-        }
+        let feeds::Outcome { mut imported, failed } = round.run().await;
         state.engine.office.evaluation_wanted.notify_one();
-        let failed = state.synced.lock().expect("no panic while the lock is held").failed.clone();
-        total.generation = total.generation.max(library.current().intelligence.generation());
-        let mut body = note(&state, &by, "intelligence.sync", total).await?;
-        body.failed.extend(failed);
+        imported.generation = imported.generation.max(state.engine.library.current().intelligence.generation());
+        let mut body = note(&state, &by, "intelligence.sync", imported).await?;
+        body.failed.extend(failed.into_iter().map(failed_source));
         Ok(body)
     });
     run.await?

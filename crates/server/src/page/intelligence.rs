@@ -4,7 +4,7 @@ use super::form::{Filled, Nothing, stale_form};
 use super::frame::{Frame, Section, done, failed, render};
 use super::refusal::{self, PageResult};
 use super::show::Show;
-use crate::api::intelligence::{Synced, Upload, begin_sync, run_sync};
+use crate::api::intelligence::{Upload, begin_sync, run_sync};
 use crate::auth::guard::Visitor;
 use crate::auth::secret::same;
 use crate::problem::{Answer, Problem};
@@ -14,6 +14,7 @@ use axum::extract::multipart::Field;
 use axum::extract::{Multipart, State};
 use axum::http::StatusCode;
 use axum::response::Response;
+use engine::feeds::Progress;
 use intel::{FeedKind, FeedMeta};
 use report::api::ImportBody;
 
@@ -32,7 +33,7 @@ struct IntelligencePage {
     generation: u64,
     records: u64,
     rows: Vec<Row>,
-    synced: Synced,
+    synced: Progress,
 }
 
 /// Releases named in the list.
@@ -50,7 +51,7 @@ pub(crate) async fn show(State(state): State<Shared>, visitor: Visitor) -> PageR
         generation: loaded.intelligence.generation(),
         records: rows.iter().map(|row| row.meta.records).sum(),
         rows,
-        synced: state.synced.lock().expect("no panic while the lock is held").clone(),
+        synced: state.engine.feed_rounds.progress(),
     }))
 }
 
@@ -116,13 +117,13 @@ async fn document(state: &Shared, visitor: &Visitor, field: Field<'_>) -> Answer
 /// Downloads feeds from their publishers, in the background.
 pub(crate) async fn sync(State(state): State<Shared>, filled: Filled<Nothing>) -> Response {
     let visitor = filled.visitor;
-    let sources = match begin_sync(&state, &[]) {
-        Ok(sources) => sources,
+    let round = match begin_sync(&state, &[]) {
+        Ok(round) => round,
         Err(problem) => return failed(&state, &visitor, "/intelligence", problem.detail),
     };
     let (background, by) = (state.clone(), visitor.principal.name.clone());
     tokio::spawn(async move {
-        if let Err(problem) = run_sync(&background, sources, &by).await {
+        if let Err(problem) = run_sync(&background, round, &by).await {
             tracing::error!("downloading feeds failed: {}", problem.detail);
         }
     });

@@ -73,3 +73,55 @@ async fn a_base_image_is_told_apart_and_its_newer_tag_says_what_it_fixes() {
     println!("bases: {advised} issues were advised");
     house.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_images_of_named_repositories_are_bases_where_rules_name_some() {
+    let registry = FaultRegistry::start();
+    let bottom = alpine_like().build();
+    let middle = LayerBuilder::new().file("usr/lib/runtime", "x").build();
+    let top = LayerBuilder::new().file("app/run", "x").build();
+    let base = ImageBuilder::new().layer(bottom.clone()).build();
+    // Another team's image happens to be a longer beginning of the application.
+    let other = ImageBuilder::new().layer(bottom.clone()).layer(middle.clone()).build();
+    let app = ImageBuilder::new()
+        .layer(bottom)
+        .layer(middle)
+        .layer(top)
+        .annotation("org.opencontainers.image.base.name", "registry.example/golden/alpine:3")
+        .build();
+    registry.put("base/alpine", "3", &base);
+    registry.put("team/other", "1", &other);
+    registry.put("team/app", "1", &app);
+    let house = House::open().await;
+    house.add_registry("production", &registry.url()).await;
+    let base_of = async || {
+        let found = house.get(&format!("/images/{}", app.digest)).await["base"].clone();
+        (found["name"].clone(), found["layers"].clone(), found["source"].clone())
+    };
+    assert_eq!(base_of().await, (json!("team/other:1"), json!(2), json!("layers")), "without rules");
+
+    let set = async |globs: &[&str], expect: StatusCode| {
+        let mut tuning = house.get("/rules/tuning").await;
+        tuning["base_images"] = json!(globs);
+        let answer = house.api("PUT", "/rules/tuning").json(&tuning).send().await.unwrap();
+        json(answer, expect).await
+    };
+    set(&["production/base/*"], StatusCode::OK).await;
+    assert_eq!(base_of().await, (json!("base/alpine:3"), json!(1), json!("layers")), "by the instance's name");
+    set(&[&format!("{}/base/*", registry.host())], StatusCode::OK).await;
+    assert_eq!(base_of().await, (json!("base/alpine:3"), json!(1), json!("layers")), "by the host");
+    set(&["registry.example/golden/*"], StatusCode::OK).await;
+    let named = (json!("registry.example/golden/alpine:3"), json!(0), json!("labels"));
+    assert_eq!(base_of().await, named, "no known image counts, but the one that the manifest's annotation names");
+    set(&["registry.example/silver/*"], StatusCode::OK).await;
+    assert_eq!(base_of().await.0, json!(null), "nothing counts");
+    let document = house.api("GET", &format!("/images/{}/sbom?format=json", app.digest)).send().await.unwrap();
+    assert_eq!(json(document, StatusCode::OK).await["image"]["base"], json!(null));
+
+    let refused = set(&["team/[a"], StatusCode::UNPROCESSABLE_ENTITY).await;
+    assert!(refused.to_string().contains("base_images"), "{refused}");
+    let cookie = house.login(ADMIN).await;
+    let (_, page) = house.page(&cookie, "/rules").await;
+    assert!(page.contains("registry.example/silver/*"), "the page shows the rule");
+    house.close().await;
+}

@@ -56,6 +56,8 @@ impl House {
             inspector: None,
             workers: if wishes.idle { 0 } else { 2 },
             layers_at_once: 2,
+            memory_bytes_max: None,
+            feeds: Default::default(),
             holder: "test".into(),
             user_agent: "pratique/test".into(),
             deny_private: false,

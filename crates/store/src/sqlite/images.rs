@@ -30,15 +30,19 @@ impl Images for SqliteStore {
         self.commit(lease, commit, now).await
     }
 
-    async fn base_of(&self, layers: &[Digest], readers: &[Reader]) -> Result<Option<(Digest, u32)>> {
+    async fn bases_of(&self, layers: &[Digest], readers: &[Reader], limit: usize) -> Result<Vec<(Digest, u32)>> {
         let mut tx = self.read().await?;
+        let mut found = Vec::new();
         for below in (1..layers.len()).rev() {
-            if let Some(found) = exactly(&mut tx, &layers[..below], readers).await? {
-                let count = u32::try_from(below).unwrap_or(u32::MAX);
-                return Ok(Some((found, count)));
+            let left = limit.saturating_sub(found.len());
+            if left == 0 {
+                break;
             }
+            let count = u32::try_from(below).unwrap_or(u32::MAX);
+            let same = exactly(&mut tx, &layers[..below], readers, left).await?;
+            found.extend(same.into_iter().map(|image| (image, count)));
         }
-        Ok(None)
+        Ok(found)
     }
 
     async fn import_inventory(&self, import: &Import<'_>, by: &str, now: Timestamp) -> Result<()> {
@@ -211,11 +215,11 @@ pub(super) fn next_try(tries: u32, now: Timestamp) -> Option<i64> {
     Some(micros(now).saturating_add(i64::from(*wait) * 1_000_000))
 }
 
-/// The smallest digest of an image that has exactly these layers, in this order.
-async fn exactly(tx: &mut Tx, layers: &[Digest], readers: &[Reader]) -> Result<Option<Digest>> {
+/// Images that have exactly these layers, in this order, by digest.
+async fn exactly(tx: &mut Tx, layers: &[Digest], readers: &[Reader], limit: usize) -> Result<Vec<Digest>> {
     let hex: Vec<String> = layers.iter().map(Digest::hex).collect();
-    let found: Option<Vec<u8>> = sqlx::query_scalar(
-        "SELECT i.digest FROM layers top
+    let found: Vec<Vec<u8>> = sqlx::query_scalar(
+        "SELECT DISTINCT i.digest FROM layers top
          CROSS JOIN image_layers l ON l.layer_id = top.id AND l.position = json_array_length(?1) - 1
          CROSS JOIN inventories v ON v.id = l.inventory_id AND v.reader IN (SELECT value FROM json_each(?2))
          CROSS JOIN images i ON i.id = v.image_id
@@ -227,14 +231,15 @@ async fn exactly(tx: &mut Tx, layers: &[Digest], readers: &[Reader]) -> Result<O
                LEFT JOIN image_layers own ON own.inventory_id = v.id AND own.position = wanted.key
                LEFT JOIN layers held ON held.id = own.layer_id
                WHERE held.blob IS NOT unhex(wanted.value))
-         ORDER BY i.digest LIMIT 1",
+         ORDER BY i.digest LIMIT ?3",
     )
     .bind(json(&hex)?)
     .bind(readers_json(readers)?)
-    .fetch_optional(&mut **tx)
+    .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+    .fetch_all(&mut **tx)
     .await
     .about("looking for a base image")?;
-    found.map(|bytes| super::columns::digest(&bytes)).transpose()
+    found.iter().map(|bytes| super::columns::digest(bytes)).collect()
 }
 
 /// The row of an image.

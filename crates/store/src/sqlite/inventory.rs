@@ -203,8 +203,8 @@ fn plan_layers(inventory: &ImageInventory) -> Vec<LayerPlan> {
     let mut prefixes: Vec<Vec<String>> = vec![Vec::new(); inventory.layers.len()];
     for file in &inventory.files {
         let layer = usize::try_from(file.layer).ok().and_then(|at| prefixes.get_mut(at));
-        if let (Some(layer), Some(sha256)) = (layer, &file.sha256) {
-            layer.push(prefix(sha256));
+        if let Some(layer) = layer {
+            layer.extend(file.keys().map(|key| prefix(&key)));
         }
     }
     let plan = |(layer, mut prefixes): (&model::Layer, Vec<String>)| {

@@ -209,10 +209,9 @@ pub trait Images {
     ) -> Result<()>;
     /// The inventory that the first of `readers` with one has made, in whatever detector versions.
     async fn inventory(&self, scope: &Scope, image: &Digest, readers: &[Reader]) -> Result<Option<StoredInventory>>;
-    /// The image with the longest list of layers that is a proper beginning of `layers` (verified blob digests, lowest
-    /// first), among those that one of `readers` has read, with how many layers that are. Of several with the same
-    /// layers the smallest digest.
-    async fn base_of(&self, layers: &[Digest], readers: &[Reader]) -> Result<Option<(Digest, u32)>>;
+    /// Images whose list of layers is a proper beginning of `layers` (verified blob digests, lowest first), among those
+    /// that one of `readers` has read, with how many layers that are: the longest first, then by digest, at most `limit`.
+    async fn bases_of(&self, layers: &[Digest], readers: &[Reader], limit: usize) -> Result<Vec<(Digest, u32)>>;
     /// Images by digest.
     async fn images(&self, scope: &Scope, filter: &ImageFilter, page: &Page) -> Result<Vec<ImageView>>;
     /// One image with its references; `NotFound` when there is none.

@@ -140,6 +140,7 @@ pub(crate) fn file(path: &str, content: &str) -> ImageFile {
         uid: 0,
         bytes: 3,
         sha256: Some(digest(content)),
+        checksums: Vec::new(),
     }
 }
 

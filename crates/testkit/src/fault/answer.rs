@@ -407,13 +407,18 @@ fn content(state: &mut State, digest: &str, incoming: &Incoming<'_>) -> Answer {
         faults.stalls -= 1;
         trouble.stall_after = Some(body.len() as u64 / 2);
     }
-    let start =
-        incoming.header(header::RANGE).and_then(|text| text.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok());
-    let mut answer = match start.filter(|start: &usize| !faults.ignore_range && *start < body.len()) {
+    let length = body.len();
+    let asked = incoming.header(header::RANGE).and_then(|text| {
+        let (start, last) = text.strip_prefix("bytes=")?.split_once('-')?;
+        let end = if last.is_empty() { length } else { length.min(last.parse::<usize>().ok()? + 1) };
+        Some(start.parse::<usize>().ok()?.saturating_add(faults.shift_range_by)..end)
+    });
+    let mut answer = match asked.filter(|asked| !faults.ignore_range && !asked.is_empty()) {
         None => Answer::new(200, body),
-        Some(start) => {
-            let range = format!("bytes {start}-{}/{}", body.len() - 1, body.len());
-            Answer::new(206, body.split_off(start)).with("content-range", range)
+        Some(range) => {
+            let sent = format!("bytes {}-{}/{length}", range.start, range.end - 1);
+            body.truncate(range.end);
+            Answer::new(206, body.split_off(range.start)).with("content-range", sent)
         }
     };
     answer.trouble = trouble;

@@ -82,6 +82,8 @@ pub struct Faults {
     pub cut_after_bytes: u64,
     /// `Range` is ignored.
     pub ignore_range: bool,
+    /// Ranges begin so many bytes later than asked for.
+    pub shift_range_by: usize,
     /// Blobs end (properly) this many bytes too early, with the right `Content-Length` left out.
     pub truncate_blobs_by: usize,
     /// Blobs have another last byte.

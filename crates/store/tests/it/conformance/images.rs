@@ -302,7 +302,7 @@ pub(crate) async fn the_longest_known_beginning_is_the_base(w: &World) {
     }
     let base = async |names: &[&str], readers: &[Reader]| {
         let layers: Vec<_> = names.iter().map(|name| digest(name)).collect();
-        w.store.base_of(&layers, readers).await.unwrap()
+        w.store.bases_of(&layers, readers, 1).await.unwrap().into_iter().next()
     };
     let server = [Reader::Server];
     assert_eq!(base(&["l0", "l1", "l2"], &server).await, Some((digest("large"), 2)), "not the image itself");
@@ -313,6 +313,10 @@ pub(crate) async fn the_longest_known_beginning_is_the_base(w: &World) {
     assert_eq!(base(&[], &server).await, None);
     assert_eq!(base(&["l2", "l1"], &server).await, None);
     assert_eq!(base(&["l0", "l1", "l2"], &[group("g")]).await, None, "what others read does not count");
+    let layers = ["l0", "l1", "l2"].map(digest);
+    let all = w.store.bases_of(&layers, &server, 9).await.unwrap();
+    assert_eq!(all, [(digest("large"), 2), (digest("small"), 1)], "the longest first");
+    assert_eq!(w.store.bases_of(&layers, &server, 0).await.unwrap(), []);
 }
 
 pub(crate) async fn an_import_is_found_like_an_image(w: &World) {

@@ -1,8 +1,10 @@
 //! Promises of `Matches`.
 
 use crate::world::*;
+use model::checksum::Checksum;
 use model::ecosystem::{Ecosystem, EcosystemRelease};
 use model::id::kind;
+use model::inventory::ImageFile;
 use model::package::{Distro, SourcePackage};
 use model::{Id, ImageInventory, Match, PackageFormat, PackageKey, Reader};
 use store::types::*;
@@ -139,6 +141,13 @@ pub(crate) async fn hashes_touch_the_images_that_show_them(w: &World) {
     newer.files.push(file("bin/new", "new"));
     w.commit(&a, "y", Reader::Server, &newer).await;
     assert_eq!(w.store.touch_hashes(&[digest("new")]).await.unwrap(), 1);
+    // What a list may name a file by besides its digest.
+    let md5: Checksum = "md5:0123456789abcdef0123456789abcdef".parse().unwrap();
+    assert_eq!(w.store.touch_hashes(&[md5.key()]).await.unwrap(), 0);
+    newer.detectors = versions("3");
+    newer.files.push(ImageFile { checksums: vec![md5.clone()], ..file("bin/old", "old") });
+    w.commit(&a, "y", Reader::Server, &newer).await;
+    assert_eq!(w.store.touch_hashes(&[md5.key()]).await.unwrap(), 1);
     assert_eq!(w.store.touch_hashes(&[]).await.unwrap(), 0);
 }
 
