@@ -12,7 +12,7 @@ use model::inventory::LayerInventory;
 use model::layer::{ImageConfig, Layer, LayerMedia};
 use model::ports::{Spool, SpoolFile};
 use model::purl::Purl;
-use model::{Detector, Digest, LayerPath};
+use model::{Detector, DetectorVersion, Digest, LayerPath};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeSet;
 use std::io::{self, Cursor, Read};
@@ -98,6 +98,15 @@ pub fn zlib(data: &[u8]) {
     if let Ok(out) = analyze::decompress::zlib(data, 1 << 20) {
         assert!(out.len() <= 1 << 20, "the cap holds");
     }
+}
+
+/// Reads a bill of materials in the place of an image, and makes an inventory of it.
+pub fn sbom(data: &[u8]) {
+    let limits = analyze::sbom::SbomLimits::default();
+    let Ok(sbom) = analyze::sbom::read(data, &limits) else { return };
+    let version = DetectorVersion { detector: Detector::Packages, fingerprint: "f".to_owned() };
+    assert!(sbom.packages.len() <= limits.components_max, "the limit holds");
+    analyze::sbom::inventory(&sbom, version);
 }
 
 /// Takes the bytes for a table of contents of a layer that can be read in part, and reads that layer, all zeros, by it.

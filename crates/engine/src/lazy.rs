@@ -14,6 +14,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::ops::Range;
 use std::sync::Arc;
+use tokio::sync::Semaphore;
+
+/// Tables are large while they are read: one at a time.
+static TABLES: Semaphore = Semaphore::const_new(1);
 
 /// Layers that can be asked for in parts.
 #[async_trait]
@@ -175,6 +179,8 @@ impl Plan {
         layer: &Layer,
         reading: &Reading,
     ) -> Result<std::result::Result<Choice, String>> {
+        let one = TABLES.acquire().await;
+        let _one = one.map_err(|_| Error::new(ErrorKind::Internal, "the reader is shutting down"))?;
         let fetched = match self.table_bytes(parts, layer).await {
             Ok(Ok(fetched)) => fetched,
             Ok(Err(refused)) => return as_attempt(refused),

@@ -48,6 +48,7 @@ impl Choice {
         let left = || table.entries.iter().zip(&wanted).filter(|(entry, wanted)| !**wanted && entry.bytes > 0);
         let members_left = left().count() as u64;
         let bytes_left = left().fold(0_u64, |sum, (entry, _)| sum.saturating_add(entry.bytes));
+        table.keep(&wanted);
         Ok(Self { wanted, ranges, members_left, bytes_left, table })
     }
 
@@ -93,6 +94,24 @@ impl Choice {
         let scope = LAYER_SCOPE.to_owned();
         files.gaps.push(Gap { scope, detector: None, reason: GapReason::NotYetRead, detail });
         files.normalise();
+    }
+}
+
+impl Table {
+    /// Forgets where the content lies that is not fetched: a table is held as long as its layer is read.
+    fn keep(&mut self, wanted: &[bool]) {
+        let mut kept = Vec::new();
+        for (entry, wanted) in self.entries.iter_mut().zip(wanted) {
+            let first = kept.len();
+            if *wanted {
+                kept.extend_from_slice(&self.parts[entry.parts.clone()]);
+            }
+            entry.parts = first..kept.len();
+        }
+        if let Some(spans) = &mut self.spans {
+            spans.keep(&kept);
+        }
+        self.parts = kept;
     }
 }
 

@@ -93,6 +93,7 @@ pub fn table(
         table_bytes: FOOTER_BYTES + (at.end - at.start),
     };
     let rows = rows(&document)?;
+    drop(document);
     let mut builder = Builder { table, starts: starts(&rows, at.start)?, known: 0 };
     for row in rows {
         builder.add(row)?;

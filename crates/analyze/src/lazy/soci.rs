@@ -9,6 +9,7 @@ use super::{Entry, Form, Kind, Part, ROWS_MAX, Refused, Table};
 use crate::decompress::{Caps, Resumed, WINDOW_BYTES};
 use model::Digest;
 use sha2::{Digest as _, Sha256};
+use std::collections::BTreeSet;
 use std::io::{self, Read};
 use std::ops::Range;
 
@@ -196,6 +197,20 @@ impl Spans {
         Ok(())
     }
 
+    /// Forgets the windows of places where no part's stream begins.
+    pub(super) fn keep(&mut self, parts: &[Part]) {
+        let starts: BTreeSet<u64> = parts.iter().map(|part| part.stream.start).collect();
+        let mut kept = Vec::new();
+        for span in &mut self.spans {
+            let window = span.window.take().filter(|_| starts.contains(&span.packed.start));
+            span.window = window.map(|at| {
+                kept.extend_from_slice(&self.windows[at..at + WINDOW_BYTES]);
+                kept.len() - WINDOW_BYTES
+            });
+        }
+        self.windows = kept;
+    }
+
     /// The span that holds a byte of the archive.
     fn at(&self, out: u64) -> usize {
         self.spans.partition_point(|span| span.out <= out).saturating_sub(1)
@@ -208,15 +223,16 @@ pub(super) struct SpanReader<R: Read> {
 }
 
 impl<R: Read> SpanReader<R> {
-    /// Begins at the span that begins at `start` in the blob.
-    pub(super) fn new(input: R, start: u64, spans: &Spans, caps: Caps) -> io::Result<Self> {
-        let first = spans.spans.partition_point(|span| span.packed.start < start);
-        let Some(span) = spans.spans.get(first).filter(|span| span.packed.start == start) else {
+    /// Reads the spans that make up a range of the blob.
+    pub(super) fn new(input: R, range: &Range<u64>, spans: &Spans, caps: Caps) -> io::Result<Self> {
+        let first = spans.spans.partition_point(|span| span.packed.start < range.start);
+        let Some(span) = spans.spans.get(first).filter(|span| span.packed.start == range.start) else {
             return Err(io::Error::other("no span begins there"));
         };
         let window = span.window.map(|at| &spans.windows[at..at + WINDOW_BYTES]).unwrap_or_default();
-        let rest = spans.spans[first..].iter().map(|span| (span.packed.clone(), span.digest)).collect();
-        let input = Checked { input, spans: rest, at: start, hasher: Sha256::new() };
+        let run = spans.spans[first..].iter().take_while(|span| span.packed.end <= range.end);
+        let run = run.map(|span| (span.packed.clone(), span.digest)).collect();
+        let input = Checked { input, spans: run, at: range.start, hasher: Sha256::new() };
         Ok(Self { decoder: Resumed::new(input, window, span.bits, caps)? })
     }
 
@@ -224,10 +240,7 @@ impl<R: Read> SpanReader<R> {
     pub(super) fn finish(self) -> io::Result<()> {
         let Some(mut input) = self.decoder.into_inner() else { return Err(io::ErrorKind::UnexpectedEof.into()) };
         io::copy(&mut input, &mut io::sink())?;
-        match input.spans.front() {
-            Some((span, _)) if input.at > span.start + 1 => Err(io::Error::from(io::ErrorKind::UnexpectedEof)),
-            _ => Ok(()),
-        }
+        if input.spans.is_empty() { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
     }
 }
 

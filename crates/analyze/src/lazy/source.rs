@@ -87,7 +87,7 @@ impl<R: Read> Streams<R> {
         self.feed.lock().unwrap_or_else(PoisonError::into_inner).seek(range.start)?;
         let window = Window { feed: Arc::clone(&self.feed), end: range.end };
         if let Some(spans) = spans {
-            return Ok(Stream::Spans(Box::new(SpanReader::new(window, range.start, spans, self.caps)?)));
+            return Ok(Stream::Spans(Box::new(SpanReader::new(window, range, spans, self.caps)?)));
         }
         let bytes = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
         let stream = Decompressor::of_size(window, self.caps, bytes).map_err(|(stop, _)| io::Error::from(stop))?;

@@ -88,6 +88,7 @@ pub fn table(packed: &[u8], position: &Position, blob_bytes: u64, limits: &Limit
         table_bytes: position.range.end - position.range.start,
     };
     let mut rows = rows(&document)?;
+    drop(document);
     let mut at = 0;
     while at < rows.len() {
         let chunks = rows[at + 1..].iter().take_while(|row| row.kind == RowKind::Chunk).count();

@@ -3,8 +3,9 @@
 
 use crate::languages::fixtures;
 use analyze::packages::{FileFacts, read_file};
+use analyze::sbom::{self, SbomLimits};
 use analyze::{FileEntry, Limits};
-use model::LayerPath;
+use model::{Detector, DetectorVersion, LayerPath};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -139,6 +140,28 @@ fn damaged_fixtures_are_read_without_a_panic() {
             if numbers.below(50) == 0 {
                 assert_eq!(first, read(&path, &copy), "{path}: equal bytes, other facts");
             }
+        }
+    }
+}
+
+#[test]
+fn damaged_bills_of_materials_are_read_without_a_panic() {
+    let mut numbers = Numbers(0x2545_f491_4f6c_dd1d);
+    let limits = SbomLimits { components_max: 100, ..SbomLimits::default() };
+    for case in std::fs::read_dir(fixtures().join("../sbom")).unwrap().map(|entry| entry.unwrap().path()) {
+        let mut files = std::fs::read_dir(case).unwrap().map(|entry| entry.unwrap().path());
+        let input = files.find(|path| path.file_stem().is_some_and(|stem| stem == "input")).unwrap();
+        let content = std::fs::read(input).unwrap();
+        for _ in 0..DAMAGED {
+            let mut copy = content.clone();
+            for _ in 0..=numbers.below(3) {
+                copy = damage(&copy, &mut numbers);
+                copy.push(b' ');
+            }
+            let Ok(sbom) = sbom::read(&copy, &limits) else { continue };
+            assert!(sbom.packages.len() <= limits.components_max);
+            let version = DetectorVersion { detector: Detector::Packages, fingerprint: "f".to_owned() };
+            assert_eq!(sbom::inventory(&sbom, version.clone()), sbom::inventory(&sbom, version));
         }
     }
 }
