@@ -11,7 +11,7 @@
 //! a build that names no minor release.
 
 use super::Witness;
-use super::applies::bounds;
+use super::applies::{Standing, bounds};
 use super::evaluate::Outcome;
 use model::advisory::NotAffected;
 use std::collections::BTreeMap;
@@ -64,9 +64,11 @@ enum Own {
     None,
 }
 
-/// `None` when a witness is no erratum with fixes, or the installed build names no minor release.
+/// `None` when a witness is no erratum with fixes for everybody, or the installed build names no minor release. Fixes for
+/// subscribers decide by themselves.
 fn own(witness: &Witness<'_>) -> Option<Own> {
-    let installed = tag(witness.installed.version).filter(|_| witness.advisory.is_erratum)?;
+    let is_erratum = witness.advisory.is_erratum && witness.standing == Standing::General;
+    let installed = tag(witness.installed.version).filter(|_| is_erratum)?;
     bounds(&witness.statement.says).next()?;
     let is_own = bounds(&witness.statement.says).any(|fix| tag(fix) == Some(installed));
     Some(match witness.judgement.outcome {

@@ -1,7 +1,8 @@
-//! What is found with the verdict first equals what is found with everything read.
+//! What is found with the verdict first equals what is found with everything read, and what a matcher remembers of the
+//! packages before changes nothing.
 
 use crate::support::{compile, documents, intelligence, test_data};
-use intel::{CompiledFeed, Intelligence, changes};
+use intel::{CompiledFeed, Intelligence, Matcher, changes};
 use model::package::{Distro, SourcePackage};
 use model::{Ecosystem, EcosystemRelease, Match, PackageKey, Verdict};
 use std::collections::BTreeSet;
@@ -23,11 +24,12 @@ fn key(release: &EcosystemRelease, name: &str, version: &str) -> Option<PackageK
     (key.ecosystem().as_ref() == Some(release)).then_some(key)
 }
 
-fn check(intelligence: &Intelligence, key: &PackageKey) -> (usize, usize) {
+fn check(intelligence: &Intelligence, matcher: &mut Matcher<'_>, key: &PackageKey) -> (usize, usize) {
     let all = intelligence.matches(key).unwrap();
     let is_open = |m: &&Match| !matches!(m.verdict, Verdict::NotAffected { .. });
     let expect: Vec<Match> = all.iter().filter(is_open).cloned().collect();
     assert_eq!(intelligence.possible(key).unwrap(), expect, "{}", key.purl());
+    assert_eq!(matcher.possible(key).unwrap(), expect, "{} after others", key.purl());
     (all.len(), expect.len())
 }
 
@@ -41,6 +43,7 @@ fn verdict_first_finds_what_reading_everything_finds() {
     let all = documents(&data.join("feeds"));
     let feeds = compile(all.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())));
     let intelligence = intelligence(&feeds);
+    let mut matcher = intelligence.matcher();
     let (mut matches, mut open, mut looked_up) = (0, 0, 0);
     for (at, (release, name)) in packages(&feeds).into_iter().step_by(7).enumerate() {
         // Versions before, among and after those that records name, and what is no version.
@@ -58,7 +61,7 @@ fn verdict_first_finds_what_reading_everything_finds() {
         ];
         let version = versions[at % versions.len()];
         let Some(key) = key(&release, &name, version) else { continue };
-        let (found, kept) = check(&intelligence, &key);
+        let (found, kept) = check(&intelligence, &mut matcher, &key);
         (matches, open, looked_up) = (matches + found, open + kept, looked_up + 1);
     }
     println!("{looked_up} packages: {matches} matches, {open} of them affected or undecided");
