@@ -1,10 +1,9 @@
 //! Large files are searched for secrets in windows that overlap, so that memory stays bounded.
 //!
 //! Invariant: windows lie at the same offsets however the content arrives, so equal files give equal facts; no rule
-//! looks farther than the overlap; all windows are read in the encoding of the first.
+//! looks farther than the overlap; all windows are read as the kind of content that the first shows.
 
-use crate::analyzer::FileForm;
-use crate::secrets::{SecretDetector, WINDOW_BYTES_MAX, mark_of};
+use crate::secrets::{ContentKind, SecretDetector, WINDOW_BYTES_MAX};
 use model::observation::{LayerObservation, ObservationKind};
 use model::{Gap, LayerPath};
 use std::collections::HashSet;
@@ -21,10 +20,8 @@ pub(super) struct SecretWindows<'a> {
     /// How much of the buffer was searched with the window before.
     searched: usize,
     lines_before: u32,
-    /// What the file's first bytes tell: only lines of text have numbers.
-    form: Option<FileForm>,
-    /// Stands in front of every window but the first of a text in UTF-16.
-    mark: Option<[u8; 2]>,
+    /// What the first window tells.
+    kind: Option<ContentKind>,
     seen: HashSet<(String, String)>,
     gap: Option<Gap>,
 }
@@ -45,8 +42,7 @@ impl<'a> SecretWindows<'a> {
             buffer,
             searched: 0,
             lines_before: 0,
-            form: None,
-            mark: None,
+            kind: None,
             seen: HashSet::new(),
             gap: None,
         }
@@ -68,18 +64,20 @@ impl<'a> SecretWindows<'a> {
     /// Keeps what the next window shares with this one. Of UTF-16, which is twice as long as what rules see, twice as
     /// much.
     fn advance(&mut self) {
-        let shared = if self.mark.is_some() { self.window_bytes / 2 } else { OVERLAP_BYTES };
+        let line_end = match self.kind {
+            Some(ContentKind::Utf16 { is_little_endian: true }) => Some([b'\n', 0]),
+            Some(ContentKind::Utf16 { is_little_endian: false }) => Some([0, b'\n']),
+            Some(ContentKind::Text | ContentKind::Binary | ContentKind::Opaque) | None => None,
+        };
+        let shared = if line_end.is_some() { self.window_bytes / 2 } else { OVERLAP_BYTES };
         let shared = shared.min(2 * OVERLAP_BYTES);
         let done = self.window_bytes - shared;
-        let lines = match self.mark {
+        let lines = match line_end {
             None => memchr::memchr_iter(b'\n', &self.buffer[..done]).count(),
-            Some(mark) => {
-                let end = if mark == [0xff, 0xfe] { [b'\n', 0] } else { [0, b'\n'] };
-                self.buffer[..done].chunks_exact(2).filter(|pair| **pair == end).count()
-            }
+            Some(end) => self.buffer[..done].chunks_exact(2).filter(|pair| **pair == end).count(),
         };
         self.lines_before = self.lines_before.saturating_add(u32::try_from(lines).unwrap_or(u32::MAX));
-        self.buffer.splice(..done, self.mark.into_iter().flatten());
+        self.buffer.drain(..done);
         self.searched = self.buffer.len();
     }
 
@@ -92,12 +90,9 @@ impl<'a> SecretWindows<'a> {
     }
 
     fn search(&mut self, out: &mut Vec<LayerObservation>) {
-        if self.form.is_none() {
-            self.mark = mark_of(&self.buffer);
-        }
-        let form = *self.form.get_or_insert_with(|| FileForm::of(&self.buffer));
+        let kind = *self.kind.get_or_insert_with(|| ContentKind::of(&self.buffer));
         let known = out.len();
-        let gap = self.detector.scan_file(self.path, &self.buffer, out);
+        let gap = self.detector.scan_part(self.path, &self.buffer, kind, out);
         self.gap = self.gap.take().or(gap);
         let mut found = out.split_off(known);
         found.retain(|observation| {
@@ -105,8 +100,7 @@ impl<'a> SecretWindows<'a> {
             self.seen.insert((fact.rule.clone(), fact.fingerprint.clone()))
         });
         for observation in &mut found {
-            let line = observation.place.line.filter(|_| form.is_text() || self.mark.is_some());
-            observation.place.line = line.map(|line| line.saturating_add(self.lines_before));
+            observation.place.line = observation.place.line.map(|line| line.saturating_add(self.lines_before));
         }
         out.append(&mut found);
     }

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 /// How many bytes are looked at to tell text from binary, as git does.
 const HEAD_BYTES: usize = 8000;
 
-/// What a file holds.
+/// What a part of a file holds, as rules see it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Content<'a> {
     /// Text in ASCII, UTF-8 or another encoding of bytes that contains ASCII.
@@ -45,19 +45,41 @@ const OPAQUE_NAMES: &[&[u8]] = &[
     b".zip", b".apk", b".deb", b".rpm",
 ];
 
-impl<'a> Content<'a> {
-    /// Tells what the bytes of a whole file hold.
-    pub(super) fn of(bytes: &'a [u8]) -> Self {
-        let head = &bytes[..bytes.len().min(HEAD_BYTES)];
+/// What kind of content a file has; told by its beginning, it holds for all of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ContentKind {
+    /// See [`Content::Text`].
+    Text,
+    /// Text in UTF-16, in one or the other order of bytes.
+    Utf16 { is_little_endian: bool },
+    /// See [`Content::Binary`].
+    Binary,
+    /// See [`Content::Opaque`].
+    Opaque,
+}
+
+impl ContentKind {
+    /// Tells the kind of the file that begins so.
+    pub(crate) fn of(beginning: &[u8]) -> Self {
+        let head = &beginning[..beginning.len().min(HEAD_BYTES)];
         if OPAQUE.iter().any(|magic| head.starts_with(magic)) {
             return Self::Opaque;
         }
-        if let Some(decode) = utf16(head) {
-            return Self::Text(Cow::Owned(from_utf16(bytes, decode)));
+        match (utf16(head), memchr::memchr(0, head)) {
+            (Some(kind), _) => kind,
+            (None, Some(_)) => Self::Binary,
+            (None, None) => Self::Text,
         }
-        match memchr::memchr(0, head) {
-            Some(_) => Self::Binary(bytes),
-            None => Self::Text(Cow::Borrowed(bytes)),
+    }
+
+    /// Reads a part of a file of this kind; of UTF-16 one that begins with a whole unit.
+    pub(super) fn read(self, bytes: &[u8]) -> Content<'_> {
+        match self {
+            Self::Text => Content::Text(Cow::Borrowed(bytes)),
+            Self::Utf16 { is_little_endian: true } => Content::Text(Cow::Owned(from_utf16(bytes, u16::from_le_bytes))),
+            Self::Utf16 { is_little_endian: false } => Content::Text(Cow::Owned(from_utf16(bytes, u16::from_be_bytes))),
+            Self::Binary => Content::Binary(bytes),
+            Self::Opaque => Content::Opaque,
         }
     }
 }
@@ -68,22 +90,15 @@ pub(super) fn is_opaque_name(name: &[u8]) -> bool {
     OPAQUE_NAMES.iter().any(|opaque| end.eq_ignore_ascii_case(opaque))
 }
 
-/// The byte order mark of the UTF-16 text that begins so, whether it has one or not; `None` for everything else.
-pub(super) fn utf16_mark(bytes: &[u8]) -> Option<[u8; 2]> {
-    let head = &bytes[..bytes.len().min(HEAD_BYTES)];
-    let decode = utf16(head).filter(|_| !OPAQUE.iter().any(|magic| head.starts_with(magic)))?;
-    Some(if decode([0xff, 0xfe]) == 0xfeff { [0xff, 0xfe] } else { [0xfe, 0xff] })
-}
-
-type Decode = fn([u8; 2]) -> u16;
-
 /// Is it UTF-16, and in which order of bytes? By its mark (RFC 2781, section 3.2), else by the zeros of ASCII.
-fn utf16(head: &[u8]) -> Option<Decode> {
+fn utf16(head: &[u8]) -> Option<ContentKind> {
     const SAMPLE: usize = 256;
+    const LITTLE: ContentKind = ContentKind::Utf16 { is_little_endian: true };
+    const BIG: ContentKind = ContentKind::Utf16 { is_little_endian: false };
     match head {
         [0xff, 0xfe, 0, 0, ..] => return None,
-        [0xff, 0xfe, ..] => return Some(u16::from_le_bytes),
-        [0xfe, 0xff, ..] => return Some(u16::from_be_bytes),
+        [0xff, 0xfe, ..] => return Some(LITTLE),
+        [0xfe, 0xff, ..] => return Some(BIG),
         _ => {}
     }
     let sample = &head[..head.len().min(SAMPLE) & !1];
@@ -93,13 +108,13 @@ fn utf16(head: &[u8]) -> Option<Decode> {
     let zeros = |odd: usize| sample.iter().skip(odd).step_by(2).filter(|b| **b == 0).count();
     let all = sample.len() / 2;
     match (zeros(0), zeros(1)) {
-        (0, high) if high * 10 >= all * 9 => Some(u16::from_le_bytes),
-        (high, 0) if high * 10 >= all * 9 => Some(u16::from_be_bytes),
+        (0, high) if high * 10 >= all * 9 => Some(LITTLE),
+        (high, 0) if high * 10 >= all * 9 => Some(BIG),
         _ => None,
     }
 }
 
-fn from_utf16(bytes: &[u8], decode: Decode) -> Vec<u8> {
+fn from_utf16(bytes: &[u8], decode: fn([u8; 2]) -> u16) -> Vec<u8> {
     let units = bytes.chunks_exact(2).map(|pair| decode([pair[0], pair[1]]));
     let mut out = Vec::with_capacity(bytes.len() / 2);
     let mut buffer = [0; 4];
@@ -120,10 +135,10 @@ mod tests {
 
     #[test]
     fn content_is_told_by_its_first_bytes() {
-        assert_eq!(Content::of(b"plain\n"), Content::Text(Cow::Borrowed(b"plain\n")));
-        assert_eq!(Content::of(b"\xff\xffnot utf-8"), Content::Text(Cow::Borrowed(b"\xff\xffnot utf-8")));
-        assert_eq!(Content::of(b"\x7fELF\0\0"), Content::Binary(b"\x7fELF\0\0"));
-        assert_eq!(Content::of(b"\x1f\x8b\x08\0"), Content::Opaque);
+        assert_eq!(ContentKind::of(b"plain\n"), ContentKind::Text);
+        assert_eq!(ContentKind::of(b"\xff\xffnot utf-8"), ContentKind::Text);
+        assert_eq!(ContentKind::of(b"\x7fELF\0\0"), ContentKind::Binary);
+        assert_eq!(ContentKind::of(b"\x1f\x8b\x08\0"), ContentKind::Opaque);
     }
 
     #[test]
@@ -135,7 +150,7 @@ mod tests {
             encode(text, u16::to_le_bytes),
             encode(text, u16::to_be_bytes),
         ] {
-            let Content::Text(read) = Content::of(&bytes) else { panic!("{bytes:?}") };
+            let Content::Text(read) = ContentKind::of(&bytes).read(&bytes) else { panic!("{bytes:?}") };
             assert!(read.ends_with(text.as_bytes()), "{read:?}");
         }
     }

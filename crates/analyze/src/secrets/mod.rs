@@ -34,6 +34,7 @@ pub use scan::{
 use crate::Error;
 use allow::AllowList;
 use content::Content;
+pub(crate) use content::ContentKind;
 use judge::Known;
 use model::evidence::Place;
 use model::extraction::{RuleDocument, RuleProblem};
@@ -126,7 +127,18 @@ impl SecretDetector {
     /// Searches one whole file. Each value is reported once, at its first line; the gap, when there is one, says
     /// that the file holds more than the limits allow.
     pub fn scan_file(&self, path: &LayerPath, bytes: &[u8], out: &mut Vec<LayerObservation>) -> Option<Gap> {
-        let (text, source) = match Content::of(bytes) {
+        self.scan_part(path, bytes, ContentKind::of(bytes), out)
+    }
+
+    /// The same for a part of a file of this kind; lines are counted from the beginning of the part.
+    pub(crate) fn scan_part(
+        &self,
+        path: &LayerPath,
+        bytes: &[u8],
+        kind: ContentKind,
+        out: &mut Vec<LayerObservation>,
+    ) -> Option<Gap> {
+        let (text, source) = match kind.read(bytes) {
             Content::Text(text) => (text, Source::Text),
             Content::Binary(bytes) => (bytes.into(), Source::Binary),
             Content::Opaque => return None,
@@ -193,11 +205,6 @@ impl SecretDetector {
             dismissed: found.judged.dismissed.clone(),
         }
     }
-}
-
-/// The byte order mark that a part of a text needs in front of it to be read as its beginning is: that of UTF-16.
-pub(crate) fn mark_of(beginning: &[u8]) -> Option<[u8; 2]> {
-    content::utf16_mark(beginning)
 }
 
 /// Counts lines up to offsets that only grow.

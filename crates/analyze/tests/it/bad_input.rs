@@ -276,3 +276,15 @@ fn windows_of_a_long_file_have_no_seam() {
         assert_eq!(secrets(&read_file("srv/long.txt", &content)), ["github-token srv/long.txt"], "{shift}");
     }
 }
+
+#[test]
+fn a_window_that_begins_as_a_compressed_file_does_is_searched() {
+    // One of the three shifts puts `BZh`, which bzip2's files begin with, at the beginning of the second window.
+    let [token, _] = tokens();
+    let window = Limits::default().secret_window_bytes;
+    for shift in 1..=3 {
+        let fill = "BZh".repeat(window / 2);
+        let content = format!("{}{fill}\ntoken = {token}\n", "\n".repeat(shift));
+        assert_eq!(secrets(&read_file("srv/long.txt", content.as_bytes())), ["github-token srv/long.txt"], "{shift}");
+    }
+}
