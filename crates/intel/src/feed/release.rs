@@ -105,14 +105,13 @@ pub(super) fn red_hat(product: &str) -> Option<Target> {
     Some(Target { release, stream })
 }
 
-/// The minor release of RHEL that a build was made for, as its release tag says: `.el9_4` is 9.4. Not the first, whose
-/// marker `.el8_1` is in the tag of the tenth too.
+/// The minor release of RHEL that a build was made for, as its release tag says: `.el9_4` is 9.4.
 pub(super) fn minor_of_build(version: &str) -> Option<Stream> {
     let at = version.find(".el")?;
     let (major, rest) = version[at + ".el".len()..].split_once('_')?;
     let minor = rest.split(|c: char| !c.is_ascii_digit()).next()?;
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    (is_number(major) && is_number(minor) && minor != "1").then(|| Stream {
+    (is_number(major) && is_number(minor)).then(|| Stream {
         name: format!("RHEL {major}.{minor}"),
         marker: format!(".el{major}_{minor}"),
         clears_only: true,
@@ -154,7 +153,7 @@ mod tests {
         };
         check("3.9.18-3.el9_4.5", "RHEL 9.4 .el9_4");
         check("32:9.11.36-14.el8_10", "RHEL 8.10 .el8_10");
-        check("2.2.5-3.el8_1.2", "");
+        check("2.2.5-3.el8_1.2", "RHEL 8.1 .el8_1");
         check("3.9.19-8.el9", "");
         check("1.0.2k-21.el7_fips", "");
     }

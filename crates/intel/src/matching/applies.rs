@@ -107,8 +107,16 @@ pub(super) fn bounds<'a>(says: &Says<&'a str>) -> impl Iterator<Item = &'a str> 
     ends.chain(fixed.iter().copied())
 }
 
+/// Does a version have a stream's marker? `.el8_1` is not in `.el8_10`.
+fn bears(version: &str, marker: &str) -> bool {
+    version.match_indices(marker).any(|(at, _)| {
+        let after = version[at + marker.len()..].starts_with(|c: char| c.is_ascii_digit());
+        !(after && marker.ends_with(|c: char| c.is_ascii_digit()))
+    })
+}
+
 fn subscribed<'a>(stream: &Stream<&str>, mut found: Judgement<'a>, version: &str) -> Option<Applied<'a>> {
-    let says_so = !stream.marker.is_empty() && version.contains(stream.marker);
+    let says_so = !stream.marker.is_empty() && bears(version, stream.marker);
     if stream.clears_only {
         let clears = says_so && found.outcome == Outcome::NotAffected(NotAffected::Fixed);
         return clears.then_some((found, Standing::Subscribed, Aside::In));
@@ -130,5 +138,21 @@ impl Candidate {
             Level::Binary => self.is_binary,
             Level::Source => self.is_source,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn markers_of_streams_end_where_their_number_does() {
+        let check = |version: &str, marker: &str, expect: bool| assert_eq!(bears(version, marker), expect, "{version}");
+        check("1.0-1.el8_1", ".el8_1", true);
+        check("1.0-1.el8_1.3", ".el8_1", true);
+        check("1.0-1.el8_10", ".el8_1", false);
+        check("1.0-1.el8_10.el8_1", ".el8_1", true);
+        check("1.0-0ubuntu1+esm2", "esm", true);
+        check("1.0-1.el8", ".el8_1", false);
     }
 }
