@@ -3,13 +3,16 @@
 //! Invariant: of entries that replace each other inside the archive only the last stays, as a runtime that unpacks
 //! in order would have it; what analyzers read from the others goes with them.
 
-use super::pass::{Pass, Seen};
+use super::pass::{Pass, Seen, Walked};
+use super::{LAYER_SCOPE, Unpacked};
 use crate::analyzer::{FileEntry, Want};
+use crate::decompress::Packing;
 use crate::malware::keep_first_matches;
 use crate::packages::ANALYZERS;
 use crate::sink::{Collected, Sink, Tagged};
 use model::evidence::Place;
 use model::inventory::{DetectorFacts, FileKind, FileRecord, RawInput, RecordedFiles};
+use model::layer::LayerMedia;
 use model::observation::{FileModeFact, LayerObservation, ObservationKind};
 use model::{Detector, GapReason, LayerPath};
 use std::collections::{BTreeMap, HashSet};
@@ -19,6 +22,22 @@ use std::ops::Range;
 const LINK_DEPTH_MAX: usize = 8;
 
 impl Pass<'_> {
+    /// Turns the way that walking and unpacking ended into gaps.
+    pub(super) fn note_end(&mut self, walked: &Walked, unpacked: &Unpacked, media: LayerMedia) {
+        let Walked { entries, position, broken } = walked;
+        if let Some((reason, why)) = &unpacked.stopped {
+            let detail = format!("{why}; {entries} entries were read");
+            self.gaps.push_for_all(LAYER_SCOPE, *reason, detail);
+        } else if let Some(broken) = broken {
+            let detail = format!("layer archive broken after {entries} entries at byte {position}: {}", broken.text());
+            self.gaps.push_for_all(LAYER_SCOPE, GapReason::Malformed, detail);
+        } else if *position == 0 && Packing::of_media(media) != unpacked.packing {
+            let detail =
+                format!("the layer is empty, and not {} as its media type says", Packing::of_media(media).as_str());
+            self.gaps.push_for_all(LAYER_SCOPE, GapReason::Malformed, detail);
+        }
+    }
+
     /// The facts of every detector that ran.
     pub(super) fn finish(mut self) -> BTreeMap<Detector, DetectorFacts> {
         let mut seen = std::mem::take(&mut self.seen);

@@ -5,10 +5,9 @@ use super::chunks::Chunks;
 use super::gaps::Gaps;
 use super::inspect::Uninspected;
 use super::windows::SecretWindows;
-use super::{LAYER_SCOPE, LayerRequest, Unpacked, joined};
+use super::{LAYER_SCOPE, LayerRequest, joined};
 use crate::accounts;
 use crate::analyzer::{FileEntry, FileForm, FileView, Want};
-use crate::decompress::Packing;
 use crate::limits::Limits;
 use crate::malware::{MalwareDetector, Suspect};
 use crate::memory::{HELD_BYTES_MAX, Held, Room};
@@ -17,7 +16,6 @@ use crate::packages::ANALYZERS;
 use crate::sink::{Collected, Sink};
 use crate::tar::{Broken, Member, MemberKind, Walker};
 use model::inventory::{FileDigest, FileKind, FileRecord};
-use model::layer::LayerMedia;
 use model::observation::LayerObservation;
 use model::path::{PATH_BYTES_MAX, PathError};
 use model::{Detector, Digest, Gap, GapReason, LayerPath};
@@ -103,9 +101,9 @@ const FIRST_PIECE_BYTES: usize = 512;
 /// How the walk ended.
 #[derive(Debug, Default)]
 pub(super) struct Walked {
-    entries: u64,
-    position: u64,
-    broken: Option<Broken>,
+    pub(super) entries: u64,
+    pub(super) position: u64,
+    pub(super) broken: Option<Broken>,
 }
 
 /// Checksums besides SHA-256 of files of so many bytes are computed while the rest is done; a thread costs as much as
@@ -586,21 +584,5 @@ impl<'r> Pass<'r> {
             self.gaps.refuse(detector, 1);
         }
         room
-    }
-
-    /// Turns the way that walking and unpacking ended into gaps.
-    pub(super) fn note_end(&mut self, walked: &Walked, unpacked: &Unpacked, media: LayerMedia) {
-        let Walked { entries, position, broken } = walked;
-        if let Some((reason, why)) = &unpacked.stopped {
-            let detail = format!("{why}; {entries} entries were read");
-            self.gaps.push_for_all(LAYER_SCOPE, *reason, detail);
-        } else if let Some(broken) = broken {
-            let detail = format!("layer archive broken after {entries} entries at byte {position}: {}", broken.text());
-            self.gaps.push_for_all(LAYER_SCOPE, GapReason::Malformed, detail);
-        } else if *position == 0 && Packing::of_media(media) != unpacked.packing {
-            let detail =
-                format!("the layer is empty, and not {} as its media type says", Packing::of_media(media).as_str());
-            self.gaps.push_for_all(LAYER_SCOPE, GapReason::Malformed, detail);
-        }
     }
 }
