@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use crate::explain::Explanation;
 use crate::gaps;
+use crate::known::Remembered;
 use crate::matcher::Matcher;
 use crate::meta::{FeedKind, FeedMeta};
 use crate::record::{Key, Lifecycle};
@@ -23,6 +24,8 @@ pub struct Intelligence {
     by_release: HashMap<EcosystemRelease, Vec<usize>>,
     /// The feeds of a kind.
     by_kind: BTreeMap<FeedKind, Vec<usize>>,
+    /// What matchers have looked up about CVEs.
+    remembered: Remembered,
 }
 
 impl Intelligence {
@@ -40,7 +43,7 @@ impl Intelligence {
             by_kind.entry(meta.kind).or_default().push(index);
         }
         let (feeds, segments) = segments.into_iter().unzip();
-        Self { generation, feeds, segments, by_release, by_kind }
+        Self { generation, feeds, segments, by_release, by_kind, remembered: Remembered::default() }
     }
 
     /// Answers about many packages, one after the other: what they share is looked up once.
@@ -145,6 +148,11 @@ impl Intelligence {
     /// A feed by its index.
     pub(crate) fn feed(&self, index: usize) -> (&FeedMeta, &Segment) {
         (&self.feeds[index], &self.segments[index])
+    }
+
+    /// What matchers of this generation have looked up about CVEs.
+    pub(crate) const fn remembered(&self) -> &Remembered {
+        &self.remembered
     }
 
     pub(crate) fn of_feed(&self, feed: usize, error: Error) -> Error {

@@ -16,6 +16,7 @@ mod explain;
 mod feed;
 mod gaps;
 mod intelligence;
+mod known;
 mod matcher;
 mod matching;
 mod meta;

@@ -7,21 +7,20 @@
 use crate::error::Result;
 use crate::explain::{Explanation, Lookup, silence};
 use crate::intelligence::Intelligence;
+use crate::known::{ByCve, Known, cve_number};
 use crate::matching::applies::judgement;
 use crate::matching::evaluate::Installed;
 use crate::matching::sift::{Sieve, keep_related};
 use crate::matching::{Enrichment, Rules, Witness, merge};
 use crate::meta::FeedKind;
 use crate::name::{Candidate, candidates};
-use crate::quick::Quick;
 use crate::record::{Exploited, Key, Likelihood, Rated};
 use crate::segment::{StoredStatement, Wanted};
 use crate::version::{Read, Scheme};
 use model::advisory::{CvssScore, KevEntry};
 use model::{EcosystemRelease, Match, PackageKey, Timestamp};
-use std::collections::{BTreeSet, HashMap};
-use std::hash::BuildHasherDefault;
-use std::rc::Rc;
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// Of so many CVEs a matcher remembers what is known beside the advisories; then it starts anew.
 const REMEMBERED_MAX: usize = 1 << 14;
@@ -30,15 +29,8 @@ const REMEMBERED_MAX: usize = 1 << 14;
 #[derive(Debug)]
 pub struct Matcher<'i> {
     intelligence: &'i Intelligence,
-    /// By [`cve_number`].
-    known: HashMap<u64, Known, BuildHasherDefault<Quick>>,
-}
-
-/// What is known about a CVE, if anything is, and whether vectors were looked for.
-#[derive(Debug, Clone)]
-struct Known {
-    has_vectors: bool,
-    enrichment: Option<Rc<Enrichment>>,
+    /// A part of what the generation [remembers](crate::known::Remembered), at hand without a lock.
+    known: ByCve,
 }
 
 /// What was found about a package, and where was looked.
@@ -87,7 +79,7 @@ struct Said<'a> {
 
 impl<'i> Matcher<'i> {
     pub(crate) fn new(intelligence: &'i Intelligence) -> Self {
-        Self { intelligence, known: HashMap::default() }
+        Self { intelligence, known: ByCve::default() }
     }
 
     /// Every vulnerability that an advisory mentions for a package, sorted by id: affected, undecided, and those that
@@ -260,13 +252,31 @@ impl<'i> Matcher<'i> {
         merge(witnesses, rules, |cve, wants_vectors| self.enrichment(cve, wants_vectors))
     }
 
-    fn enrichment(&mut self, cve: &str, wants_vectors: bool) -> Result<Option<Rc<Enrichment>>> {
-        let number = cve_number(cve);
-        if let Some(known) = number.and_then(|number| self.known.get(&number))
-            && (known.has_vectors || !wants_vectors)
-        {
+    fn enrichment(&mut self, cve: &str, wants_vectors: bool) -> Result<Option<Arc<Enrichment>>> {
+        let Some(number) = cve_number(cve) else { return self.look_up(cve, wants_vectors) };
+        let is_enough = |known: &Known| known.has_vectors || !wants_vectors;
+        if let Some(known) = self.known.get(&number).filter(|known| is_enough(known)) {
             return Ok(known.enrichment.clone());
         }
+        let remembered = self.intelligence.remembered();
+        let known = match remembered.get(number).filter(is_enough) {
+            Some(known) => known,
+            None => {
+                let known = Known { has_vectors: wants_vectors, enrichment: self.look_up(cve, wants_vectors)? };
+                remembered.put(number, known.clone());
+                known
+            }
+        };
+        if self.known.len() >= REMEMBERED_MAX {
+            self.known.clear();
+        }
+        let enrichment = known.enrichment.clone();
+        self.known.insert(number, known);
+        Ok(enrichment)
+    }
+
+    /// What feeds beside the advisories know about a CVE.
+    fn look_up(&self, cve: &str, wants_vectors: bool) -> Result<Option<Arc<Enrichment>>> {
         let rated = Wanted::from(Key::Rated(cve.to_owned()));
         let enrichment = Enrichment {
             cvss: if wants_vectors { self.borrowed_vectors(&rated)? } else { Vec::new() },
@@ -274,14 +284,7 @@ impl<'i> Matcher<'i> {
             kev: self.exploited(cve)?,
             epss: self.likelihood(cve)?,
         };
-        let enrichment = (!enrichment.is_empty()).then(|| Rc::new(enrichment));
-        if let Some(number) = number {
-            if self.known.len() >= REMEMBERED_MAX {
-                self.known.clear();
-            }
-            self.known.insert(number, Known { has_vectors: wants_vectors, enrichment: enrichment.clone() });
-        }
-        Ok(enrichment)
+        Ok((!enrichment.is_empty()).then(|| Arc::new(enrichment)))
     }
 
     fn borrowed_vectors(&self, wanted: &Wanted) -> Result<Vec<(String, CvssScore)>> {
@@ -330,29 +333,7 @@ impl<'i> Matcher<'i> {
     }
 }
 
-/// A CVE id as one number, different for different ids: four digits of the year, the count of the other digits, and
-/// those. `None` for those that do not fit.
-fn cve_number(cve: &str) -> Option<u64> {
-    let (year, digits) = cve.strip_prefix("CVE-")?.split_once('-')?;
-    let (year, number, count) = (year.parse::<u64>().ok()?, digits.parse::<u64>().ok()?, digits.len() as u64);
-    (year < 10_000 && count <= 12).then_some(year << 48 | count << 44 | number)
-}
-
 fn kev_entry(entry: &Exploited) -> Option<KevEntry> {
     let time = |seconds: i64| Timestamp::from_second(seconds).ok();
     Some(KevEntry { added: time(entry.added)?, due: entry.due.and_then(time), ransomware: entry.ransomware })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn different_cves_have_different_numbers() {
-        let ids = ["CVE-2024-0001", "CVE-2024-00001", "CVE-2023-0001", "CVE-2024-10001", "CVE-2024-123456789012"];
-        let numbers: BTreeSet<Option<u64>> = ids.iter().map(|id| cve_number(id)).collect();
-        assert_eq!(numbers.len(), ids.len());
-        assert_eq!(cve_number("CVE-2024-1234567890123"), None);
-        assert_eq!(cve_number("GHSA-xxxx"), None);
-    }
 }

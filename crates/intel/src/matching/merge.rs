@@ -22,7 +22,7 @@ use model::{Match, Severity, Timestamp, Verdict};
 use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::{BTreeSet, HashMap};
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// How many sentences the reasons have at most.
 const SENTENCES_MAX: usize = 8;
@@ -134,7 +134,7 @@ impl<'a> Scores<'a> {
 pub(crate) fn merge<E>(
     witnesses: &[Witness<'_>],
     rules: Rules,
-    mut enrich: impl FnMut(&str, bool) -> Result<Option<Rc<Enrichment>>, E>,
+    mut enrich: impl FnMut(&str, bool) -> Result<Option<Arc<Enrichment>>, E>,
 ) -> Result<Vec<Match>, E> {
     let mut matches = Vec::new();
     let mut group: Vec<&Witness<'_>> = Vec::new();

@@ -1,12 +1,12 @@
 //! Maven versions, after the "version order specification" of Maven's POM reference.
 //!
-//! A version is a row of tokens, cut at dots and hyphens and where digits meet letters, which counts as a hyphen. Tokens
-//! that mean nothing (`0`, `final`, `ga`, `release`) are dropped at the end and before a hyphen. Every string is a version,
-//! so only what no repository can hold is refused.
+//! A version is a row of tokens, cut at dots and hyphens and where digits meet letters, which counts as a hyphen; an
+//! underscore is a letter. A dot before a word counts as a hyphen too. Tokens that mean nothing (`0`, `final`, `ga`,
+//! `release`) are dropped at the end and before a hyphen. Every string is a version, so only what no repository can hold is
+//! refused.
 //!
-//! Releases of Maven disagree about qualifiers: until 3.8.6 `1.foo` comes before `1-foo`, since 3.8.7 (MNG-7644) they are the
-//! same. Here it is the former, by which osv.dev's own tools order versions, so that the ranges of its records are read as
-//! they were meant. Only versions differ that mix both spellings of a qualifier.
+//! Until Maven 3.8.6 `1.foo` came before every `1-…`, which is no order (`1 < 1.foo < 1-alpha < 1`); since 3.8.7 (MNG-7644)
+//! the dot makes no difference. That is what is followed here.
 
 use std::cmp::Ordering;
 
@@ -75,7 +75,7 @@ fn tokens(text: &str) -> Vec<Token<'_>> {
         } else {
             Value::Word(word(run, !separator && !after.is_empty()))
         };
-        found.push(Token { hyphen, value });
+        found.push(Token { hyphen: hyphen || matches!(value, Value::Word(_)), value });
         if after.is_empty() {
             return found;
         }
@@ -140,10 +140,10 @@ impl<'a> Token<'a> {
 }
 
 impl Ord for Token<'_> {
-    /// A qualifier after a dot < one after a hyphen < a number after a hyphen < a number after a dot.
+    /// A qualifier, whatever stands before it, < a number after a hyphen < a number after a dot.
     fn cmp(&self, other: &Self) -> Ordering {
         match (&self.value, &other.value) {
-            (Value::Word(a), Value::Word(b)) => self.hyphen.cmp(&other.hyphen).then_with(|| a.cmp(b)),
+            (Value::Word(a), Value::Word(b)) => a.cmp(b),
             (Value::Word(_), Value::Number(_)) => Ordering::Less,
             (Value::Number(_), Value::Word(_)) => Ordering::Greater,
             (Value::Number(a), Value::Number(b)) => other.hyphen.cmp(&self.hyphen).then_with(|| a.cmp(b)),

@@ -50,7 +50,7 @@ pub enum Scheme {
     Bitnami,
     /// Python: PEP 440.
     Pep440,
-    /// Maven: the version order specification of the POM reference, as until Maven 3.8.6.
+    /// Maven: the version order specification of the POM reference.
     Maven,
     /// RubyGems: `Gem::Version`.
     Gem,
