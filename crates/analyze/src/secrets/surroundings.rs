@@ -99,6 +99,27 @@ const SAMPLE_STEMS: &[&str] =
 const SAMPLE_BEGINNINGS: &[&str] =
     &["test_", "readme", "changelog", "changes", "history", "news", "license", "copying", "pkg-info", "metadata"];
 
+/// Folders of packages that others wrote and published.
+const DEPENDENCY_FOLDERS: &[&str] = &["node_modules", "bower_components", "site-packages", "dist-packages", "gems"];
+
+/// Names with which the author of a package tells services how to build and test it. What stands there is published
+/// with the package and gives nobody access to what the image is for.
+const BUILD_SERVICES: &[&str] = &[
+    ".appveyor.yml",
+    ".circleci",
+    ".cirrus.yml",
+    ".codeclimate.yml",
+    ".codecov.yml",
+    ".coveralls.yml",
+    ".drone.yml",
+    ".github",
+    ".gitlab-ci.yml",
+    ".travis.yml",
+    "appveyor.yml",
+    "circle.yml",
+    "codecov.yml",
+];
+
 /// Ends of the names of files that hold settings.
 const SETTINGS_ENDS: &[&str] = &[
     ".ini",
@@ -144,7 +165,7 @@ impl<'a> Surroundings<'a> {
         self.told().0
     }
 
-    /// Does it hold tests, examples, documentation or translations?
+    /// Does it hold tests, examples, documentation, translations, or what the author of a dependency tells build services?
     pub(super) fn sample(&self) -> bool {
         self.told().1
     }
@@ -168,7 +189,14 @@ fn tell(path: &LayerPath) -> (Style, bool) {
     };
     let stem = &name[..name.iter().rposition(|b| *b == b'.').unwrap_or(name.len())];
     let is_stem = stem == b"test" || stem == b"tests" || SAMPLE_STEMS.iter().any(|end| stem.ends_with(end.as_bytes()));
-    (style, is_stem || in_samples || ends(SAMPLE_ENDS) || begins(SAMPLE_BEGINNINGS))
+    (style, is_stem || in_samples || is_build_of_dependency(path) || ends(SAMPLE_ENDS) || begins(SAMPLE_BEGINNINGS))
+}
+
+/// Does the author of a dependency tell a build service something there?
+fn is_build_of_dependency(path: &LayerPath) -> bool {
+    let is_any = |part: &[u8], names: &[&str]| names.iter().any(|name| part == name.as_bytes());
+    let mut parts = path.as_bytes().split(|b| *b == b'/');
+    parts.any(|part| is_any(part, DEPENDENCY_FOLDERS)) && parts.any(|part| is_any(part, BUILD_SERVICES))
 }
 
 #[cfg(test)]
@@ -190,6 +218,10 @@ mod tests {
         check("usr/lib/python3/test/key.pem", Style::Other, true);
         check("usr/lib/python3/latest/key.pem", Style::Other, false);
         check("app/node_modules/x/README.md", Style::Other, true);
+        check("app/node_modules/debug/.coveralls.yml", Style::Settings, true);
+        check("app/node_modules/x/.github/workflows/ci.yml", Style::Settings, true);
+        check("app/.coveralls.yml", Style::Settings, false);
+        check("app/.github/node_modules/x/config.yml", Style::Settings, false);
         check("srv/app/x509_test.cc", Style::Other, true);
         check("srv/app/contest.py", Style::Other, false);
     }
