@@ -154,16 +154,18 @@ impl Segment {
     /// when the format version is another.
     pub fn open(bytes: Arc<dyn AsRef<[u8]> + Send + Sync>) -> Result<Self> {
         let all = (*bytes).as_ref();
-        let header = all.get(..HEADER_BYTES).ok_or_else(|| cut_short(all.len(), HEADER_BYTES as u64))?;
-        if &header[..8] != MAGIC {
+        // The size of the header depends on the format: an old segment without records is shorter than ours.
+        let beginning = all.get(..12).ok_or_else(|| cut_short(all.len(), HEADER_BYTES as u64))?;
+        if &beginning[..8] != MAGIC {
             return Err(Error::malformed("this is not an intelligence segment: it does not begin with PRATIQSG"));
         }
-        let format = u32_at(header, 8);
+        let format = u32_at(beginning, 8);
         if format != FORMAT {
             return Err(Error::unsupported(format!(
                 "segment format {format} is not the one that this program reads ({FORMAT}); import the feed again"
             )));
         }
+        let header = all.get(..HEADER_BYTES).ok_or_else(|| cut_short(all.len(), HEADER_BYTES as u64))?;
         let total = u64_at(header, 16);
         if total != all.len() as u64 {
             return Err(cut_short(all.len(), total));

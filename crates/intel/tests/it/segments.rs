@@ -95,6 +95,9 @@ fn what_is_no_segment_is_refused_with_a_reason() {
     let mut other_format = small().segment;
     other_format[8] = 9;
     check(&other_format, "format 9");
+    // Headers of other formats are shorter.
+    check(&other_format[..192], "format 9");
+    check(&other_format[..11], "cut short");
 }
 
 #[test]
