@@ -5,6 +5,7 @@ use crate::program::{Server, run_ok};
 use crate::registry::{evaluations, import, judged, put_policies};
 use serde_json::{Value, json};
 use std::io::{Cursor, Write};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 use testkit::debian::DebianRegistry;
@@ -59,12 +60,9 @@ async fn places(server: &Server, state: &str) -> Vec<String> {
     out
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_digest_that_becomes_known_bad_opens_an_issue_without_a_request() {
-    let Some(registry) = DebianRegistry::start() else { return };
-    registry.push("team/app", "1", &image());
-    let home = tempfile::tempdir().expect("a folder");
-    let server = Server::start(home.path());
+/// A server for which any malware is an issue, and the registry's number there; its images are scanned.
+async fn scanned(home: &Path, registry: &DebianRegistry) -> (Server, i64) {
+    let server = Server::start(home);
     let policies = json!({ "revision": 0, "policies": [
         { "id": "bad-files", "name": "Any malware", "kind": "malware", "action": "issue" },
     ]});
@@ -72,6 +70,15 @@ async fn a_digest_that_becomes_known_bad_opens_an_issue_without_a_request() {
     let body = json!({ "name": "real", "kind": "docker-v2", "url": registry.host(), "plain_http": true });
     let id = server.add_registry(&body).await;
     server.settled(id, PATIENCE).await;
+    (server, id)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_digest_that_becomes_known_bad_opens_an_issue_without_a_request() {
+    let Some(registry) = DebianRegistry::start() else { return };
+    registry.push("team/app", "1", &image());
+    let home = tempfile::tempdir().expect("a folder");
+    let (server, id) = scanned(home.path(), &registry).await;
     assert_eq!(server.get(&format!("/registries/{id}")).await["counts"]["scanned"], 1);
     assert_eq!(places(&server, "open").await, [""; 0], "nothing is known bad yet");
     let mark = registry.mark();
@@ -125,14 +132,7 @@ async fn weak_digests_are_matched_where_an_inventory_has_them_and_the_rest_is_sa
     registry.push("team/debian", "1", &ImageBuilder::new().layer(debian.build()).build());
     registry.push("team/alpine", "1", &ImageBuilder::new().layer(alpine.build()).build());
     let home = tempfile::tempdir().expect("a folder");
-    let server = Server::start(home.path());
-    let policies = json!({ "revision": 0, "policies": [
-        { "id": "bad-files", "name": "Any malware", "kind": "malware", "action": "issue" },
-    ]});
-    put_policies(&server, &policies).await;
-    let body = json!({ "name": "real", "kind": "docker-v2", "url": registry.host(), "plain_http": true });
-    let id = server.add_registry(&body).await;
-    server.settled(id, PATIENCE).await;
+    let (server, _) = scanned(home.path(), &registry).await;
     let mark = registry.mark();
 
     let list = home.path().join("old-hashes.txt");
