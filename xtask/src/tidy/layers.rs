@@ -46,6 +46,7 @@ const PURE: [(&str, &[&str]); 5] = [
             "sha2",
             "sha1",
             "md-5",
+            "wide",
             "hmac",
             "aho-corasick",
             "memchr",

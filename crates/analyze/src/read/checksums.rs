@@ -9,11 +9,9 @@ use crate::analyzer::{FileEntry, FileForm};
 use crate::nested::{Form, HEAD_BYTES};
 use md5::Md5;
 use model::checksum::{Checksum, ChecksumAlgorithm};
-use model::inventory::FileChecksums;
 use model::{Digest, LayerPath};
 use sha1::Sha1;
 use sha2::{Digest as _, Sha256};
-use std::collections::HashSet;
 
 /// Which databases the layer's paths show.
 #[derive(Debug, Default)]
@@ -36,15 +34,11 @@ const NOT_SYSTEM: &[u8] = b"usr/local/";
 /// Which checksums a file needs besides SHA-256.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Wanted {
-    md5: bool,
-    sha1: bool,
+    pub(super) md5: bool,
+    pub(super) sha1: bool,
 }
 
 impl Wanted {
-    pub(super) const fn is_empty(self) -> bool {
-        !self.md5 && !self.sha1
-    }
-
     /// The checksums of a whole file.
     pub(super) fn of(self, content: &[u8]) -> Vec<Checksum> {
         let mut hashers = self.hashers();
@@ -81,11 +75,10 @@ impl Hashers {
     }
 }
 
-/// The checksums of one pass.
+/// Which checksums the programs of one pass need.
 #[derive(Debug, Default)]
 pub(super) struct Checksums {
     family: Family,
-    found: Vec<(u32, FileChecksums)>,
 }
 
 impl Checksums {
@@ -105,18 +98,6 @@ impl Checksums {
         let is_of_package = SYSTEM.iter().any(|start| path.starts_with(start)) && !path.starts_with(NOT_SYSTEM);
         let is_unknown = !dpkg && !apk && !rpm;
         Wanted { md5: is_of_package && (dpkg || is_unknown), sha1: is_of_package && (apk || is_unknown) }
-    }
-
-    /// Keeps what was computed for entry `number`.
-    pub(super) fn keep(&mut self, number: u32, path: &LayerPath, checksums: Vec<Checksum>) {
-        if !checksums.is_empty() {
-            self.found.push((number, FileChecksums { path: path.clone(), checksums }));
-        }
-    }
-
-    /// The checksums of the entries that stayed.
-    pub(super) fn into_files(self, superseded: &HashSet<u32>) -> Vec<FileChecksums> {
-        self.found.into_iter().filter(|(number, _)| !superseded.contains(number)).map(|(_, file)| file).collect()
     }
 }
 

@@ -3,6 +3,7 @@
 //! Invariant: of entries that replace each other inside the archive only the last stays, as a runtime that unpacks
 //! in order would have it; what analyzers read from the others goes with them.
 
+use super::digests::Digested;
 use super::pass::{Pass, Seen, Walked};
 use super::{LAYER_SCOPE, Unpacked};
 use crate::analyzer::{FileEntry, Want};
@@ -38,12 +39,12 @@ impl Pass<'_> {
         }
     }
 
-    /// The facts of every detector that ran.
-    pub(super) fn finish(mut self) -> BTreeMap<Detector, DetectorFacts> {
+    /// The facts of every detector that ran; `digested` are the programs'.
+    pub(super) fn finish(mut self, mut digested: Vec<Digested>) -> BTreeMap<Detector, DetectorFacts> {
         let mut seen = std::mem::take(&mut self.seen);
         let (superseded, conflicts) = drop_superseded(&mut seen);
         self.collected.drop_entries(&superseded);
-        self.digests.retain(|(entry, _)| !superseded.contains(entry));
+        digested.retain(|program| !superseded.contains(&program.number));
         for path in conflicts {
             let detail = "the archive puts entries below this path and makes it something else than a folder later; \
                           what lay below is not looked at";
@@ -65,7 +66,9 @@ impl Pass<'_> {
             }
         }
         if let Some(malware) = facts.get_mut(&Detector::Malware) {
-            malware.checksums = std::mem::take(&mut self.checksums).into_files(&superseded);
+            let (digests, others): (_, Vec<_>) = digested.into_iter().map(Digested::into_facts).unzip();
+            malware.digests = digests;
+            malware.checksums = others.into_iter().flatten().collect();
         }
         self.fill(&mut facts, seen);
         for (detector, facts) in &mut facts {
@@ -90,9 +93,6 @@ impl Pass<'_> {
             packages.recorded = untag(collected.recorded);
             packages.raw_inputs = untag(collected.raw_inputs);
             packages.gaps = untag(collected.gaps);
-        }
-        if let Some(malware) = facts.get_mut(&Detector::Malware) {
-            malware.digests = std::mem::take(&mut self.digests).into_iter().map(|(_, digest)| digest).collect();
         }
         for gap in keep_first_matches(&mut self.malware) {
             self.gaps.push_gap(Detector::Malware, gap);

@@ -7,7 +7,7 @@ use super::LAYER_SCOPE;
 use super::pass::Pass;
 use crate::analyzer::FileView;
 use crate::malware::{Shown, Suspect, is_slow, show};
-use model::{Detector, Digest, Gap, GapReason, LayerPath};
+use model::{Detector, Gap, GapReason, LayerPath};
 
 /// Files that the engine could not look at because it could not be reached.
 #[derive(Debug, Default)]
@@ -41,10 +41,10 @@ impl Uninspected {
 
 impl Pass<'_> {
     /// Shows one file to the engine, if there is one. True when it has looked.
-    pub(super) fn show(&mut self, view: &FileView<'_>, sha256: &Digest) -> bool {
+    pub(super) fn show(&mut self, view: &FileView<'_>) -> bool {
         let Some(inspector) = self.request.inspector.filter(|_| !self.is_shown_whole) else { return false };
         let path = view.entry.path;
-        match show(inspector, &Suspect { path, bytes: view.content, sha256 }) {
+        match show(inspector, &Suspect { path, bytes: view.content }) {
             Shown::Clean => return true,
             Shown::Found(observation) => {
                 self.malware.push(observation);

@@ -6,9 +6,11 @@
 
 mod checksums;
 mod chunks;
+mod digests;
 mod finish;
 mod gaps;
 mod inspect;
+mod lanes;
 mod nested;
 mod pass;
 mod windows;
@@ -20,6 +22,7 @@ use crate::detectors::Detectors;
 use crate::memory::MemoryBudget;
 use crate::{Error, ErrorKind};
 use chunks::{CHUNK_BYTES, CHUNKS, Chunks};
+use digests::{BATCHES, Digests};
 use model::inventory::DetectorFacts;
 use model::layer::LayerMedia;
 use model::ports::{Inspector, Spool};
@@ -93,10 +96,16 @@ pub fn read_layer<R: Read + Send>(input: R, request: &LayerRequest<'_>) -> Resul
         let unpacking = named("unpack").spawn_scoped(scope, move || unpack(input, caps, &full_tx, &empty_rx));
         let unpacking = unpacking.map_err(refuse)?;
         let hashing = named("hash").spawn_scoped(scope, move || chunks::hash(full_rx, &hashed_tx)).map_err(refuse)?;
-        let mut pass = Pass::new(request);
+        let (batch_tx, batch_rx) = sync_channel(BATCHES);
+        let (computed_tx, computed_rx) = sync_channel(BATCHES);
+        let digesting = named("digest").spawn_scoped(scope, move || digests::compute(batch_rx, &computed_tx));
+        let digesting = digesting.map_err(refuse)?;
+        let mut pass = Pass::new(request, Digests::new(request.memory, batch_tx, computed_rx));
         let mut chunks = Chunks::new(hashed_rx, empty_tx);
         let walked = pass.walk(&mut chunks);
         chunks.finish();
+        let mut digested = pass.digests.finish();
+        digested.extend(joined(digesting));
         let (diff_id, bytes_uncompressed) = joined(hashing);
         let unpacked = joined(unpacking);
         let unpacked = unpacked.map_err(|e| Error::because(ErrorKind::Input, "the layer cannot be read", e))?;
@@ -105,7 +114,7 @@ pub fn read_layer<R: Read + Send>(input: R, request: &LayerRequest<'_>) -> Resul
         }
         pass.note_end(&walked, &unpacked, request.media);
         let uninspected = pass.note_uninspected();
-        Ok(LayerReading { diff_id, bytes_uncompressed, facts: pass.finish(), uninspected })
+        Ok(LayerReading { diff_id, bytes_uncompressed, facts: pass.finish(digested), uninspected })
     })
 }
 

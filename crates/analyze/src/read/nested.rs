@@ -31,7 +31,7 @@ impl Pass<'_> {
         let limits = self.limits;
         let (path, content) = (view.entry.path, view.content);
         if self.request.inspector.is_some() && self.run.malware && view.entry.bytes <= limits.malware_file_bytes_max {
-            self.is_shown_whole = !shows || self.show(view, &digest_of(content));
+            self.is_shown_whole = !shows || self.show(view);
         }
         let mut budget = std::mem::replace(&mut self.nested, Budget::new(limits));
         nested::explore(path, content, limits, &mut budget, self);
@@ -57,9 +57,8 @@ impl Pass<'_> {
         if !is_suspect && !is_known_by_digest {
             return;
         }
-        let sha256 = digest_of(content);
         if is_known_by_digest {
-            let fact = FileHashFact { sha256, bytes: entry.bytes };
+            let fact = FileHashFact { sha256: digest_of(content), bytes: entry.bytes };
             let place = Place { path: entry.path.clone(), line: None };
             self.malware.push(LayerObservation { kind: ObservationKind::FileHash(fact), place });
         }
@@ -68,7 +67,7 @@ impl Pass<'_> {
                 self.too_large(Detector::Malware, &entry, self.limits.malware_file_bytes_max);
             }
         } else if is_suspect {
-            self.inspect(self.request.detectors.malware(), view, &sha256);
+            self.inspect(self.request.detectors.malware(), view);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::checksums::{Checksums, Hashers, digest_of, is_worth_a_digest};
 use super::chunks::Chunks;
+use super::digests::{Digested, Digests};
 use super::gaps::Gaps;
 use super::inspect::Uninspected;
 use super::windows::SecretWindows;
@@ -15,7 +16,7 @@ use crate::nested::{Budget, HEAD_BYTES};
 use crate::packages::ANALYZERS;
 use crate::sink::{Collected, Sink};
 use crate::tar::{Broken, Member, MemberKind, Walker};
-use model::inventory::{FileDigest, FileKind, FileRecord};
+use model::inventory::{FileKind, FileRecord};
 use model::observation::LayerObservation;
 use model::path::{PATH_BYTES_MAX, PathError};
 use model::{Detector, Digest, Gap, GapReason, LayerPath};
@@ -48,8 +49,8 @@ pub(super) struct Pass<'r> {
     pub(super) collected: Collected,
     pub(super) secrets: Vec<LayerObservation>,
     pub(super) malware: Vec<LayerObservation>,
-    /// Digests of what a list of bad files can name, with the number of the entry.
-    pub(super) digests: Vec<(u32, FileDigest)>,
+    /// Digests of what a list of bad files can name.
+    pub(super) digests: Digests<'r>,
     pub(super) accounts: Vec<LayerObservation>,
     pub(super) gaps: Gaps,
     /// Why a temporary file could not be used.
@@ -106,15 +107,15 @@ pub(super) struct Walked {
     pub(super) broken: Option<Broken>,
 }
 
-/// Checksums besides SHA-256 of files of so many bytes are computed while the rest is done; a thread costs as much as
-/// some ten thousand bytes.
+/// Digests of files of so many bytes are computed while the rest is done; a thread costs as much as some ten thousand
+/// bytes.
 const SIDE_BY_SIDE_BYTES_MIN: usize = 512 << 10;
 
 /// The smallest buffer for content that lies in more than one chunk; larger ones double.
 const SCRATCH_BYTES_MIN: usize = 1 << 20;
 
 impl<'r> Pass<'r> {
-    pub(super) fn new(request: &'r LayerRequest<'r>) -> Self {
+    pub(super) fn new(request: &'r LayerRequest<'r>, digests: Digests<'r>) -> Self {
         let limits = request.detectors.limits();
         let has = |detector| request.only.contains(&detector);
         Self {
@@ -129,7 +130,7 @@ impl<'r> Pass<'r> {
             collected: Collected::default(),
             secrets: Vec::new(),
             malware: Vec::new(),
-            digests: Vec::new(),
+            digests,
             accounts: Vec::new(),
             gaps: Gaps::new(limits.gaps_max),
             spool_failed: None,
@@ -258,40 +259,32 @@ impl<'r> Pass<'r> {
         plan.accounts = self.plans_accounts(&entry);
         plan.nested = self.plans_to_explore(&entry, walker.head(HEAD_BYTES));
         let is_absent = member.sparse && self.request.in_part;
-        let (sha256, broken) = if is_absent || !member.sparse && member.bytes == 0 && plan.analyzers == 0 {
-            (None, None)
+        let broken = if is_absent || !member.sparse && member.bytes == 0 && plan.analyzers == 0 {
+            None
         } else if member.sparse {
             let detail = "stored as a sparse file, which is not looked into".to_owned();
             self.gaps.push_for_all(path.to_string(), GapReason::Unsupported, detail);
-            (None, None)
+            None
         } else if plan.needs_whole(&entry, self.limits.secret_window_bytes) {
             self.whole(walker, &entry, plan)
         } else {
             self.stream(walker, &entry, plan)
         };
-        if let Some(sha256) = sha256 {
-            self.digests.push((self.next_number(), FileDigest { path: path.clone(), sha256 }));
-        }
         self.record(path, FileKind::Regular, member, is_program);
         broken
     }
 
     /// Reads a file that somebody wants whole: where it lies if that is in one chunk, in memory if there is room, else
     /// in a temporary file.
-    fn whole(
-        &mut self,
-        walker: &mut Walker<&mut Chunks>,
-        entry: &FileEntry<'_>,
-        plan: Plan,
-    ) -> (Option<Digest>, Option<Broken>) {
+    fn whole(&mut self, walker: &mut Walker<&mut Chunks>, entry: &FileEntry<'_>, plan: Plan) -> Option<Broken> {
         let bytes = usize::try_from(entry.bytes).unwrap_or(usize::MAX);
         if walker.at_hand() < bytes && !self.has_scratch_for(bytes) {
             return self.spooled(walker, entry, plan);
         }
         let mut scratch = std::mem::take(&mut self.scratch);
-        let looked = walker.whole(&mut scratch, |content, complete| self.look(entry, plan, content, complete));
+        let ((), broken) = walker.whole(&mut scratch, |content, complete| self.look(entry, plan, content, complete));
         self.scratch = scratch;
-        looked
+        broken
     }
 
     /// Makes the scratch buffer large enough, if the budget allows it.
@@ -313,12 +306,7 @@ impl<'r> Pass<'r> {
     }
 
     /// Reads a file into a temporary one and shows it from there.
-    fn spooled(
-        &mut self,
-        walker: &mut Walker<&mut Chunks>,
-        entry: &FileEntry<'_>,
-        plan: Plan,
-    ) -> (Option<Digest>, Option<Broken>) {
+    fn spooled(&mut self, walker: &mut Walker<&mut Chunks>, entry: &FileEntry<'_>, plan: Plan) -> Option<Broken> {
         let bytes_max = self.limits.spooled_bytes_max;
         if entry.bytes > bytes_max {
             self.too_large_to_keep(entry, plan, &format!("the limit of temporary files is {bytes_max}"));
@@ -345,15 +333,15 @@ impl<'r> Pass<'r> {
             None => file.content().map(|bytes| self.look(entry, plan, (*bytes).as_ref(), walked.is_ok())),
         };
         match shown {
-            Ok(digest) => (digest, walked.err()),
+            Ok(()) => walked.err(),
             Err(error) => self.spool_fails(error),
         }
     }
 
     /// The walk goes on: the input has to be read to its end, and the first failure is the one to tell.
-    fn spool_fails(&mut self, error: io::Error) -> (Option<Digest>, Option<Broken>) {
+    fn spool_fails(&mut self, error: io::Error) -> Option<Broken> {
         self.spool_failed.get_or_insert(error);
-        (None, None)
+        None
     }
 
     /// Gaps of those who would have seen the file whole.
@@ -432,34 +420,33 @@ impl<'r> Pass<'r> {
         self.gaps.push(detector, entry.path.to_string(), GapReason::FileTooLarge, detail);
     }
 
-    /// Shows one whole file to those who want it. Answers its digest, if the malware detector keeps it.
-    fn look(&mut self, entry: &FileEntry<'_>, plan: Plan, content: &[u8], complete: bool) -> Option<Digest> {
+    /// Shows one whole file to those who want it, and sees to its digests.
+    fn look(&mut self, entry: &FileEntry<'_>, plan: Plan, content: &[u8], complete: bool) {
         let number = self.next_number();
-        if !plan.digest || !complete {
+        let wanted = self.checksums.wanted(entry.path);
+        if !plan.digest || !complete || self.digests.take(number, entry.path, wanted, content) {
             return self.look_into(entry, plan, content, complete);
         }
-        let wanted = self.checksums.wanted(entry.path);
-        let (digest, checksums) = if wanted.is_empty() || content.len() < SIDE_BY_SIDE_BYTES_MIN {
-            let checksums = wanted.of(content);
-            (self.look_into(entry, plan, content, complete), checksums)
+        let compute = move || (digest_of(content), wanted.of(content));
+        let (sha256, checksums) = if content.len() < SIDE_BY_SIDE_BYTES_MIN {
+            self.look_into(entry, plan, content, complete);
+            compute()
         } else {
             // MD5 is slower than everything else that is done with a large program.
             std::thread::scope(|scope| {
-                let summing = std::thread::Builder::new().spawn_scoped(scope, move || wanted.of(content));
-                let digest = self.look_into(entry, plan, content, complete);
-                (digest, summing.map_or_else(|_| wanted.of(content), joined))
+                let computing = std::thread::Builder::new().spawn_scoped(scope, compute);
+                self.look_into(entry, plan, content, complete);
+                computing.map_or_else(|_| compute(), joined)
             })
         };
-        self.checksums.keep(number, entry.path, checksums);
-        digest
+        self.digests.keep(Digested::new(number, entry.path.clone(), sha256, checksums));
     }
 
-    fn look_into(&mut self, entry: &FileEntry<'_>, plan: Plan, content: &[u8], complete: bool) -> Option<Digest> {
+    fn look_into(&mut self, entry: &FileEntry<'_>, plan: Plan, content: &[u8], complete: bool) {
         let view = FileView { entry: *entry, content, form: FileForm::of(content), complete };
         let is_suspect = plan.malware && complete && self.malware_wants(entry, content);
         let number = self.next_number();
         let room = Room { memory: self.request.memory, spool: self.request.spool };
-        let digest = (complete && (plan.digest || is_suspect)).then(|| digest_of(content));
         for (_, analyzer) in ANALYZERS.iter().enumerate().filter(|(bit, _)| plan.analyzers & 1 << bit != 0) {
             let mut sink = Sink::new(&mut self.collected, self.limits, analyzer.id(), number).with_room(room);
             if let Err(unread) = analyzer.analyze(&view, &mut sink) {
@@ -476,8 +463,8 @@ impl<'r> Pass<'r> {
         if !plan.malware && self.is_too_large_for_malware(entry, content) {
             self.too_large(Detector::Malware, entry, self.limits.malware_file_bytes_max);
         }
-        if let Some(digest) = digest.filter(|_| is_suspect && self.has_observation_room(Detector::Malware)) {
-            self.inspect(self.request.detectors.malware(), &view, &digest);
+        if is_suspect && self.has_observation_room(Detector::Malware) {
+            self.inspect(self.request.detectors.malware(), &view);
         }
         if plan.accounts {
             self.read_accounts(entry.path, content);
@@ -485,7 +472,6 @@ impl<'r> Pass<'r> {
         if plan.nested && complete {
             self.explore(&view, plan.malware && !is_suspect);
         }
-        digest.filter(|_| plan.digest)
     }
 
     pub(super) fn search_for_secrets(&mut self, view: &FileView<'_>) {
@@ -508,12 +494,7 @@ impl<'r> Pass<'r> {
 
     /// Reads a file that nobody wants whole: hashes it, if its mode or its first bytes make it worth it, and searches
     /// it for secrets in windows. The first piece holds those bytes, because blocks of archives and chunks are aligned.
-    fn stream(
-        &mut self,
-        walker: &mut Walker<&mut Chunks>,
-        entry: &FileEntry<'_>,
-        plan: Plan,
-    ) -> (Option<Digest>, Option<Broken>) {
+    fn stream(&mut self, walker: &mut Walker<&mut Chunks>, entry: &FileEntry<'_>, plan: Plan) -> Option<Broken> {
         let mut hashers: Option<(Sha256, Hashers)> = None;
         let searches = plan.secrets && self.has_observation_room(Detector::Secrets);
         let detector = self.request.detectors.secrets();
@@ -549,32 +530,26 @@ impl<'r> Pass<'r> {
                 self.gaps.push_gap(Detector::Secrets, gap);
             }
         }
-        match result {
-            Ok(()) => {
-                let number = self.next_number();
-                let digest = hashers.map(|(sha256, others)| {
-                    self.checksums.keep(number, entry.path, others.finish());
-                    Digest::from_bytes(sha256.finalize().into())
-                });
-                (digest, None)
-            }
-            Err(broken) => (None, Some(broken)),
+        if let (Ok(()), Some((sha256, others))) = (&result, hashers) {
+            let sha256 = Digest::from_bytes(sha256.finalize().into());
+            self.digests.keep(Digested::new(self.next_number(), entry.path.clone(), sha256, others.finish()));
         }
+        result.err()
     }
 
-    pub(super) fn inspect(&mut self, malware: &MalwareDetector, view: &FileView<'_>, digest: &Digest) {
+    pub(super) fn inspect(&mut self, malware: &MalwareDetector, view: &FileView<'_>) {
         if self.uninspected.are_signatures_too_slow() {
             self.uninspected.skip_signatures(view.entry.path);
         } else {
             let mut gaps: Vec<Gap> = Vec::new();
-            let suspect = Suspect { path: view.entry.path, bytes: view.content, sha256: digest };
+            let suspect = Suspect { path: view.entry.path, bytes: view.content };
             malware.scan_file(&suspect, None, &mut self.malware, &mut gaps);
             for gap in gaps {
                 self.uninspected.note(&gap);
                 self.gaps.push_gap(Detector::Malware, gap);
             }
         }
-        self.show(view, digest);
+        self.show(view);
     }
 
     pub(super) fn has_observation_room(&mut self, detector: Detector) -> bool {

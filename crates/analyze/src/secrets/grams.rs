@@ -31,6 +31,18 @@ const CASE: u8 = 0x20;
 /// Bytes of text and code, the most frequent first; all others are rarer.
 const FREQUENT: &[u8] = b" etaonirsldcuphmfgybv.,/\"-_w()':;0=12kxz";
 
+/// Neighbouring bytes of keywords that a million bytes of programs and their documentation hold a hundred times and
+/// more, the most frequent first: bytes that are rare one by one, and not together.
+const FREQUENT_FOURS: [&[u8]; 7] = [
+    b"tiontype----ctioaaaaportnodementconsstrivalualueringatio\": \"trinptiosionmoduodulfiledulecoderequexpo",
+    b"statpreslineequiquiruirewiths = ressinteformtextnterhttpttertruedatassioessiscri witriptted crip sta",
+    b"defaaultfaulefauormatestbaseokentherteratimechartokettpsifietps:s://.comps:/ion\"confntexsignode.ypes",
+    b"entidenttatiassetivermatate onfialidvaliectinfigbackcessendeancesageessa keypackwordsyncmess.proion.",
+    b"ssagariatranenceidenspacd = chemningtificom/ense by paceranscemauffepushopenatteoveriptiithunitigith",
+    b"thubservllbahereortelast.orgntifent.rootpasshub.argelangon\":b.coub.cn\": plat basestrore ed basynshar",
+    b"ountativtialass eralhare prieconeaaa",
+];
+
 /// Keywords of four bytes and more have two of the four bits of each half of a table's entry, so that the first group of
 /// one keyword is seldom followed by the second group of another.
 const LONG: [u8; 2] = [0b0001, 0b0010];
@@ -257,9 +269,18 @@ fn rarest(keyword: &[u8]) -> usize {
         let byte = byte.to_ascii_lowercase();
         FREQUENT.iter().position(|frequent| *frequent == byte).unwrap_or(FREQUENT.len())
     };
-    let ranks = keyword.windows(4).map(|four| four.iter().map(rank).sum::<usize>());
+    let rarity = |four: &[u8]| match frequent_place(four) {
+        Some(place) => (false, place),
+        None => (true, four.iter().map(rank).sum::<usize>()),
+    };
+    let rarities = keyword.windows(4).map(rarity);
     // Of equals the first: `max_by_key` would answer the last.
-    ranks.enumerate().max_by_key(|(at, rank)| (*rank, std::cmp::Reverse(*at))).map_or(0, |(at, _)| at)
+    rarities.enumerate().max_by_key(|(at, rarity)| (*rarity, std::cmp::Reverse(*at))).map_or(0, |(at, _)| at)
+}
+
+fn frequent_place(four: &[u8]) -> Option<usize> {
+    let mut fours = FREQUENT_FOURS.iter().flat_map(|fours| fours.chunks(4));
+    fours.position(|frequent| frequent.eq_ignore_ascii_case(four))
 }
 
 #[cfg(test)]
@@ -341,9 +362,10 @@ mod tests {
             let at = rarest(keyword.as_bytes());
             assert_eq!(&keyword[at..at + 4], expect, "{keyword}");
         };
-        check("token", "oken");
+        check("token", "toke");
         check("akia", "akia");
-        check("https://", "s://");
+        check("https://", "ps:/");
+        check("-----begin pgp private", "p pr");
         check("xoxb-", "xoxb");
     }
 }
