@@ -9,8 +9,11 @@ use std::sync::mpsc::{Receiver, SyncSender};
 
 /// Bytes of one chunk: fits a second-level cache beside the decompressor's window.
 pub(super) const CHUNK_BYTES: usize = 256 << 10;
-/// Chunks in flight: enough for one side to run ahead while the other looks into a file.
+/// Chunks that are kept for use again; so many are on their way when one side is as fast as the other.
 pub(super) const CHUNKS: usize = 8;
+/// Chunks by which unpacking may run ahead where files are searched, which takes longer than unpacking for some and not
+/// for others: their memory is taken from the budget.
+pub(super) const CHUNKS_AHEAD: usize = 64;
 
 /// Hashes chunks as they pass. Answers the digest and the size of the whole stream.
 pub(super) fn hash(unpacked: Receiver<Vec<u8>>, hashed: &SyncSender<Vec<u8>>) -> (Digest, u64) {
@@ -47,7 +50,7 @@ impl Chunks {
         };
         let used = std::mem::replace(&mut self.chunk, next);
         self.start = 0;
-        // The other side is gone when it has sent everything: then nothing is recycled any more.
+        // What ran ahead is not kept. The other side is gone when it has sent everything.
         drop(self.empty.try_send(used));
         true
     }

@@ -1,16 +1,17 @@
 //! Digests of programs, computed while the files that follow are searched.
 //!
 //! Not here: which files get one ([`super::checksums`]). Small programs are copied into a batch, which a thread of its
-//! own computes; whoever finds that thread busy computes the batch instead of waiting for it. Large ones are computed
-//! where they lie, beside their own search. Invariant: every program gets one set of digests, and which thread computed
+//! own computes; whoever finds that thread busy computes the batch instead of waiting for it. Large ones are computed as
+//! their content comes. Invariant: every program gets one set of digests, and which thread computed
 //! them shows nowhere.
 
-use super::checksums::{Wanted, digest_of};
+use super::checksums::{Hashers, Wanted, digest_of};
 use super::lanes::md5_of_all;
 use crate::memory::{Held, MemoryBudget};
 use model::checksum::{Checksum, ChecksumAlgorithm};
 use model::inventory::{FileChecksums, FileDigest};
 use model::{Digest, LayerPath};
+use sha2::{Digest as _, Sha256};
 use std::ops::Range;
 use std::sync::mpsc::{Receiver, SyncSender};
 
@@ -18,7 +19,7 @@ use std::sync::mpsc::{Receiver, SyncSender};
 const BATCH_BYTES: usize = 12 << 20;
 
 /// Larger programs are not copied: side by side with the others they would take longer than alone.
-const COPIED_BYTES_MAX: usize = BATCH_BYTES / 4;
+pub(super) const COPIED_BYTES_MAX: usize = BATCH_BYTES / 4;
 
 /// One is filled while the other is computed.
 pub(super) const BATCHES: usize = 2;
@@ -34,15 +35,34 @@ pub(super) struct Digested {
 }
 
 impl Digested {
-    pub(super) const fn new(number: u32, path: LayerPath, sha256: Digest, checksums: Vec<Checksum>) -> Self {
-        Self { number, path, sha256, checksums }
-    }
-
     /// The facts of the malware detector, the second if the program got other checksums as well.
     pub(super) fn into_facts(self) -> (FileDigest, Option<FileChecksums>) {
         let Self { path, sha256, checksums, .. } = self;
         let others = (!checksums.is_empty()).then(|| FileChecksums { path: path.clone(), checksums });
         (FileDigest { path, sha256 }, others)
+    }
+}
+
+/// Digests of one program, as its content comes.
+#[derive(Debug)]
+pub(super) struct Summing {
+    sha256: Sha256,
+    others: Hashers,
+}
+
+impl Summing {
+    pub(super) fn new(wanted: Wanted) -> Self {
+        Self { sha256: Sha256::new(), others: wanted.hashers() }
+    }
+
+    pub(super) fn update(&mut self, piece: &[u8]) {
+        self.sha256.update(piece);
+        self.others.update(piece);
+    }
+
+    pub(super) fn finish(self, number: u32, path: &LayerPath) -> Digested {
+        let sha256 = Digest::from_bytes(self.sha256.finalize().into());
+        Digested { number, path: path.clone(), sha256, checksums: self.others.finish() }
     }
 }
 
@@ -75,7 +95,8 @@ impl Batch {
             let md5 = if wanted.md5 { md5.next() } else { None };
             let md5 = md5.and_then(|md5| Checksum::new(ChecksumAlgorithm::Md5, &md5));
             let others = Wanted { md5: false, ..wanted }.of(content);
-            out.push(Digested::new(number, path, digest_of(content), md5.into_iter().chain(others).collect()));
+            let checksums = md5.into_iter().chain(others).collect();
+            out.push(Digested { number, path, sha256: digest_of(content), checksums });
         }
         content.clear();
     }

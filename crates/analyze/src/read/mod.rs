@@ -19,9 +19,9 @@ pub(crate) use finish::is_mode_of_interest;
 
 use crate::decompress::{self, Caps, Decompressor, Packing, Stop};
 use crate::detectors::Detectors;
-use crate::memory::MemoryBudget;
+use crate::memory::{Held, MemoryBudget};
 use crate::{Error, ErrorKind};
-use chunks::{CHUNK_BYTES, CHUNKS, Chunks};
+use chunks::{CHUNK_BYTES, CHUNKS, CHUNKS_AHEAD, Chunks};
 use digests::{BATCHES, Digests};
 use model::inventory::DetectorFacts;
 use model::layer::LayerMedia;
@@ -83,13 +83,12 @@ pub struct LayerReading {
 /// fails, so that facts are not stored which another try would complete.
 pub fn read_layer<R: Read + Send>(input: R, request: &LayerRequest<'_>) -> Result<LayerReading, Error> {
     let caps = Caps::layer(request.detectors.limits());
-    let (full_tx, full_rx) = sync_channel(CHUNKS);
-    let (hashed_tx, hashed_rx) = sync_channel(CHUNKS);
+    let mut held = Held::none(request.memory);
+    let is_searched = request.only.contains(&Detector::Secrets) || request.only.contains(&Detector::Malware);
+    let runs_ahead = is_searched && held.grow_to((CHUNKS_AHEAD * CHUNK_BYTES) as u64);
+    let (full_tx, full_rx) = sync_channel(CHUNKS / 2);
+    let (hashed_tx, hashed_rx) = sync_channel(if runs_ahead { CHUNKS_AHEAD } else { CHUNKS / 2 });
     let (empty_tx, empty_rx) = sync_channel(CHUNKS);
-    for _ in 0..CHUNKS {
-        let filled = empty_tx.send(Vec::new());
-        filled.expect("the channel has room for every chunk");
-    }
     std::thread::scope(|scope| {
         let refuse = |e| Error::because(ErrorKind::Internal, "no thread to read a layer with", e);
         let named = |name: &str| std::thread::Builder::new().name(name.to_owned());
@@ -148,13 +147,13 @@ fn unpack<R: Read>(
     };
     let packing = stream.packing();
     loop {
-        // The other side only goes away when it panics; then nobody looks at the result.
-        let Ok(mut chunk) = empty.recv() else { return Ok(Unpacked { packing, stopped: None }) };
+        let mut chunk = empty.try_recv().unwrap_or_default();
         chunk.resize(CHUNK_BYTES, 0);
         let mut filled = 0;
         let result = stream.fill(&mut chunk, &mut filled);
         chunk.truncate(filled);
         let at_end = filled < CHUNK_BYTES;
+        // The other side only goes away when it panics; then nobody looks at the result.
         if filled > 0 && full.send(chunk).is_err() {
             return Ok(Unpacked { packing, stopped: None });
         }

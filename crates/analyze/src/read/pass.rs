@@ -1,12 +1,12 @@
 //! The walk over the members: records every entry, and shows each file once to the detectors that want it.
 
-use super::checksums::{Checksums, Hashers, digest_of, is_worth_a_digest};
+use super::checksums::{Checksums, is_worth_a_digest};
 use super::chunks::Chunks;
-use super::digests::{Digested, Digests};
+use super::digests::{COPIED_BYTES_MAX, Digests, Summing};
 use super::gaps::Gaps;
 use super::inspect::Uninspected;
 use super::windows::SecretWindows;
-use super::{LAYER_SCOPE, LayerRequest, joined};
+use super::{LAYER_SCOPE, LayerRequest};
 use crate::accounts;
 use crate::analyzer::{FileEntry, FileForm, FileView, Want};
 use crate::limits::Limits;
@@ -19,8 +19,7 @@ use crate::tar::{Broken, Member, MemberKind, Walker};
 use model::inventory::{FileKind, FileRecord};
 use model::observation::LayerObservation;
 use model::path::{PATH_BYTES_MAX, PathError};
-use model::{Detector, Digest, Gap, GapReason, LayerPath};
-use sha2::{Digest as _, Sha256};
+use model::{Detector, Gap, GapReason, LayerPath};
 use std::io::{self, Write};
 
 /// An entry, and its number in the archive.
@@ -106,10 +105,6 @@ pub(super) struct Walked {
     pub(super) position: u64,
     pub(super) broken: Option<Broken>,
 }
-
-/// Digests of files of so many bytes are computed while the rest is done; a thread costs as much as some ten thousand
-/// bytes.
-const SIDE_BY_SIDE_BYTES_MIN: usize = 512 << 10;
 
 /// The smallest buffer for content that lies in more than one chunk; larger ones double.
 const SCRATCH_BYTES_MIN: usize = 1 << 20;
@@ -278,13 +273,32 @@ impl<'r> Pass<'r> {
     /// in a temporary file.
     fn whole(&mut self, walker: &mut Walker<&mut Chunks>, entry: &FileEntry<'_>, plan: Plan) -> Option<Broken> {
         let bytes = usize::try_from(entry.bytes).unwrap_or(usize::MAX);
-        if walker.at_hand() < bytes && !self.has_scratch_for(bytes) {
+        if walker.at_hand() >= bytes {
+            let look = |content: &[u8], complete| self.look(entry, plan, content, complete, None);
+            return walker.whole(&mut Vec::new(), look).1;
+        }
+        if !self.has_scratch_for(bytes) {
             return self.spooled(walker, entry, plan);
         }
         let mut scratch = std::mem::take(&mut self.scratch);
-        let ((), broken) = walker.whole(&mut scratch, |content, complete| self.look(entry, plan, content, complete));
+        let mut summing = self.summing(entry, plan);
+        scratch.clear();
+        let walked = walker.pieces(|piece| {
+            if let Some(summing) = &mut summing {
+                summing.update(piece);
+            }
+            scratch.extend_from_slice(piece);
+            true
+        });
+        self.look(entry, plan, &scratch, walked.is_ok(), summing);
         self.scratch = scratch;
-        broken
+        walked.err()
+    }
+
+    /// Digests of a large program are computed while its content is put together, which is when the processor waits.
+    fn summing(&self, entry: &FileEntry<'_>, plan: Plan) -> Option<Summing> {
+        let is_large = entry.bytes > COPIED_BYTES_MAX as u64;
+        (plan.digest && is_large).then(|| Summing::new(self.checksums.wanted(entry.path)))
     }
 
     /// Makes the scratch buffer large enough, if the budget allows it.
@@ -321,16 +335,17 @@ impl<'r> Pass<'r> {
             Err(error) => return self.spool_fails(error),
         };
         let mut failed = None;
-        let walked = walker.pieces(|piece| match file.write_all(piece) {
-            Ok(()) => true,
-            Err(error) => {
-                failed = Some(error);
-                false
+        let mut summing = self.summing(entry, plan);
+        let walked = walker.pieces(|piece| {
+            if let Some(summing) = &mut summing {
+                summing.update(piece);
             }
+            failed = file.write_all(piece).err();
+            failed.is_none()
         });
         let shown = match failed {
             Some(error) => Err(error),
-            None => file.content().map(|bytes| self.look(entry, plan, (*bytes).as_ref(), walked.is_ok())),
+            None => file.content().map(|bytes| self.look(entry, plan, (*bytes).as_ref(), walked.is_ok(), summing)),
         };
         match shown {
             Ok(()) => walked.err(),
@@ -420,26 +435,21 @@ impl<'r> Pass<'r> {
         self.gaps.push(detector, entry.path.to_string(), GapReason::FileTooLarge, detail);
     }
 
-    /// Shows one whole file to those who want it, and sees to its digests.
-    fn look(&mut self, entry: &FileEntry<'_>, plan: Plan, content: &[u8], complete: bool) {
+    /// Shows one whole file to those who want it, and sees to its digests if nobody has yet.
+    fn look(&mut self, entry: &FileEntry<'_>, plan: Plan, content: &[u8], complete: bool, summed: Option<Summing>) {
         let number = self.next_number();
         let wanted = self.checksums.wanted(entry.path);
-        if !plan.digest || !complete || self.digests.take(number, entry.path, wanted, content) {
-            return self.look_into(entry, plan, content, complete);
+        self.look_into(entry, plan, content, complete);
+        if !plan.digest || !complete {
+            return;
         }
-        let compute = move || (digest_of(content), wanted.of(content));
-        let (sha256, checksums) = if content.len() < SIDE_BY_SIDE_BYTES_MIN {
-            self.look_into(entry, plan, content, complete);
-            compute()
-        } else {
-            // MD5 is slower than everything else that is done with a large program.
-            std::thread::scope(|scope| {
-                let computing = std::thread::Builder::new().spawn_scoped(scope, compute);
-                self.look_into(entry, plan, content, complete);
-                computing.map_or_else(|_| compute(), joined)
-            })
-        };
-        self.digests.keep(Digested::new(number, entry.path.clone(), sha256, checksums));
+        if let Some(summed) = summed {
+            self.digests.keep(summed.finish(number, entry.path));
+        } else if !self.digests.take(number, entry.path, wanted, content) {
+            let mut summing = Summing::new(wanted);
+            summing.update(content);
+            self.digests.keep(summing.finish(number, entry.path));
+        }
     }
 
     fn look_into(&mut self, entry: &FileEntry<'_>, plan: Plan, content: &[u8], complete: bool) {
@@ -495,7 +505,7 @@ impl<'r> Pass<'r> {
     /// Reads a file that nobody wants whole: hashes it, if its mode or its first bytes make it worth it, and searches
     /// it for secrets in windows. The first piece holds those bytes, because blocks of archives and chunks are aligned.
     fn stream(&mut self, walker: &mut Walker<&mut Chunks>, entry: &FileEntry<'_>, plan: Plan) -> Option<Broken> {
-        let mut hashers: Option<(Sha256, Hashers)> = None;
+        let mut summing: Option<Summing> = None;
         let searches = plan.secrets && self.has_observation_room(Detector::Secrets);
         let detector = self.request.detectors.secrets();
         let mut windows = searches.then(|| {
@@ -507,17 +517,16 @@ impl<'r> Pass<'r> {
         let mut unsearched = false;
         let result = walker.pieces(|piece| {
             if std::mem::take(&mut is_first) {
-                hashers = plan.digest.then(|| (Sha256::new(), self.checksums.wanted(entry.path).hashers()));
+                summing = plan.digest.then(|| Summing::new(self.checksums.wanted(entry.path)));
                 unsearched = self.is_too_large_for_malware(entry, piece);
             }
-            if let Some((sha256, others)) = &mut hashers {
-                sha256.update(piece);
-                others.update(piece);
+            if let Some(summing) = &mut summing {
+                summing.update(piece);
             }
             if let Some(windows) = &mut windows {
                 windows.push(piece, &mut found);
             }
-            hashers.is_some() || windows.is_some()
+            summing.is_some() || windows.is_some()
         });
         if unsearched {
             self.too_large(Detector::Malware, entry, self.limits.malware_file_bytes_max);
@@ -530,9 +539,8 @@ impl<'r> Pass<'r> {
                 self.gaps.push_gap(Detector::Secrets, gap);
             }
         }
-        if let (Ok(()), Some((sha256, others))) = (&result, hashers) {
-            let sha256 = Digest::from_bytes(sha256.finalize().into());
-            self.digests.keep(Digested::new(self.next_number(), entry.path.clone(), sha256, others.finish()));
+        if let (Ok(()), Some(summed)) = (&result, summing) {
+            self.digests.keep(summed.finish(self.next_number(), entry.path));
         }
         result.err()
     }
