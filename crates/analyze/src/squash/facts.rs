@@ -4,7 +4,7 @@ use super::SquashInput;
 use super::tree::{Entry, Node};
 use crate::packages;
 use model::checksum::Checksum;
-use model::inventory::{DetectorFacts, FileDigest, FileRecord, LayerInventory, OwnedFiles, RawInput, RecordedFiles};
+use model::inventory::{DetectorFacts, FileRecord, LayerInventory, OwnedFiles, RawInput, RecordedFiles};
 use model::observation::LayerObservation;
 use model::package::LayerPackage;
 use model::{Detector, Digest, LayerPath};
@@ -20,8 +20,7 @@ pub(super) struct LayerFacts<'a> {
     checksums: HashMap<&'a LayerPath, &'a [Checksum]>,
     raw_inputs: HashMap<&'a LayerPath, &'a RawInput>,
     observations: HashMap<&'a LayerPath, Vec<(Detector, &'a LayerObservation)>>,
-    /// Sorted by path.
-    digests: &'a [FileDigest],
+    digests: HashMap<&'a LayerPath, Digest>,
 }
 
 impl<'a> LayerFacts<'a> {
@@ -34,9 +33,7 @@ impl<'a> LayerFacts<'a> {
             if *detector == Detector::Files {
                 facts.files = &found.files;
             }
-            if *detector == Detector::Malware {
-                facts.digests = &found.digests;
-            }
+            facts.digests.extend(found.digests.iter().map(|file| (&file.path, file.sha256)));
             for package in &found.packages {
                 facts.packages.entry(&package.place.path).or_default().push(package);
             }
@@ -152,9 +149,7 @@ impl<'a> Facts<'a> {
 
     /// The digest of a node's content, if it is one that a list of bad files can name.
     pub(super) fn digest(&self, node: &Node<'a>) -> Option<Digest> {
-        let digests = self.of(node.content)?.digests;
-        let found = digests.binary_search_by(|digest| digest.path.cmp(&node.content.record.path));
-        found.ok().map(|at| digests[at].sha256)
+        self.of(node.content)?.digests.get(&node.content.record.path).copied()
     }
 
     /// Every observation of a layer, with the path that it was read from.

@@ -7,6 +7,7 @@ mod altered;
 mod assembled;
 mod facts;
 mod folders;
+mod fresh;
 mod gaps;
 mod origin;
 mod tree;

@@ -4,6 +4,7 @@
 //! inside the image, a bounded number of times; a layer's whiteouts and opaque marks touch only what lower layers
 //! put there (OCI image specification, `layer.md`, "Applying Changesets"); work is bounded by [`STEPS_MAX`].
 
+use super::fresh::{Fresh, folder_of};
 use model::LayerPath;
 use model::inventory::{FileKind, FileRecord};
 use model::path::PATH_BYTES_MAX;
@@ -13,6 +14,8 @@ use std::ops::Bound;
 
 /// Path components that are looked up for one image; beyond, links are not followed any more.
 const STEPS_MAX: u64 = 20_000_000;
+/// From this part of all nodes on, merging two sorted lists takes less time than inserting one into the other.
+const MERGED_PART_MIN: usize = 16;
 /// Collisions that are kept.
 const COLLISIONS_MAX: usize = 100;
 /// Links that are followed for one path, as in Linux.
@@ -46,7 +49,7 @@ impl Node<'_> {
         matches!(self.content.record.kind, FileKind::Regular | FileKind::HardLink(_))
     }
 
-    const fn is_folder(&self) -> bool {
+    pub(super) const fn is_folder(&self) -> bool {
         matches!(self.content.record.kind, FileKind::Folder)
     }
 }
@@ -129,23 +132,56 @@ impl<'a> Tree<'a> {
         }
         self.last_folder = None;
         let mut links_down = Vec::new();
+        let mut fresh: Option<Fresh<'a>> = None;
         for record in files {
             let entry = Entry { layer, record };
-            match &record.kind {
-                FileKind::Regular | FileKind::Folder | FileKind::Symlink(_) | FileKind::Special => {
-                    self.place(entry, entry);
-                }
+            let content = match &record.kind {
+                FileKind::Regular | FileKind::Folder | FileKind::Symlink(_) | FileKind::Special => entry,
                 FileKind::HardLink(target) => match same_layer_target(target, files) {
-                    Some(record) => self.place(entry, Entry { layer, record }),
-                    None => links_down.push((entry, target)),
+                    Some(record) => Entry { layer, record },
+                    None => {
+                        links_down.push((entry, target));
+                        continue;
+                    }
                 },
-                FileKind::Whiteout | FileKind::Opaque => {}
+                FileKind::Whiteout | FileKind::Opaque => continue,
+            };
+            let node = Node { entry, content };
+            if fresh.as_mut().is_some_and(|fresh| fresh.take(record.path.as_bytes(), node)) {
+                continue;
+            }
+            self.settle(fresh.take());
+            fresh = self.fresh_around(&record.path, layer);
+            if !fresh.as_mut().is_some_and(|fresh| fresh.take(record.path.as_bytes(), node)) {
+                self.place(entry, content);
             }
         }
+        self.settle(fresh);
         // Last, when everything else is in place.
         for (entry, target) in links_down {
             let content = self.link_content(entry, target);
             self.place(entry, content);
+        }
+    }
+
+    /// The folder that an entry lies in, if no link leads there and nothing lies in it.
+    fn fresh_around(&mut self, path: &'a LayerPath, layer: u32) -> Option<Fresh<'a>> {
+        let folder = folder_of(path.as_bytes());
+        if self.last_folder.as_ref().is_some_and(|(last, _)| last == folder) {
+            // Something lies in it, or was refused: the answer would be the same.
+            return None;
+        }
+        let view = self.view_path(path, layer);
+        (view.as_ref() == path.as_bytes() && !self.has_below(folder)).then(|| Fresh::new(folder))
+    }
+
+    fn settle(&mut self, fresh: Option<Fresh<'a>>) {
+        let Some(nodes) = fresh.map(Fresh::into_nodes) else { return };
+        self.last_folder = None;
+        if nodes.len() < self.nodes.len() / MERGED_PART_MIN {
+            self.nodes.extend(nodes);
+        } else {
+            self.nodes.append(&mut nodes.into_iter().collect());
         }
     }
 
@@ -270,8 +306,29 @@ impl<'a> Tree<'a> {
         }
     }
 
+    /// Does anything lie below a folder?
+    fn has_below(&self, folder: &[u8]) -> bool {
+        let first_after = |bound: Bound<&[u8]>| {
+            let mut after = self.nodes.range::<[u8], _>((bound, Bound::Unbounded));
+            after.next().map(|(path, _)| path.as_ref())
+        };
+        let Some(next) = first_after(Bound::Excluded(folder)) else { return false };
+        match next.strip_prefix(folder) {
+            None => false,
+            Some(rest) if folder.is_empty() || rest.starts_with(b"/") => true,
+            // Neighbours such as `a-b` lie between `a` and `a/b`.
+            Some(_) => {
+                let from = [folder, b"/"].concat();
+                first_after(Bound::Included(&from)).is_some_and(|next| next.starts_with(&from))
+            }
+        }
+    }
+
     /// Removes everything below a folder; what the same layer put there stays.
     fn remove_below(&mut self, folder: &[u8], removed_in: u32) {
+        if !self.has_below(folder) {
+            return;
+        }
         let mut from = folder.to_vec();
         let mut to = from.clone();
         if !folder.is_empty() {
@@ -280,9 +337,6 @@ impl<'a> Tree<'a> {
         }
         let upper = if folder.is_empty() { Bound::Unbounded } else { Bound::Excluded(to.as_slice()) };
         let range = (Bound::Included(from.as_slice()), upper);
-        if self.nodes.range::<[u8], _>(range).next().is_none() {
-            return;
-        }
         self.last_folder = None;
         let below: Vec<Cow<'a, [u8]>> = self.nodes.range::<[u8], _>(range).map(|(path, _)| path.clone()).collect();
         for path in below {
