@@ -5,6 +5,7 @@
 
 use analyze::packages::read_file;
 use analyze::{DetectorOptions, Detectors, FileEntry, LayerRequest, Limits, MemoryBudget, SquashInput};
+use intel::range::cpe::Name;
 use intel::version::Scheme;
 use intel::{Compiler, Segment};
 use model::extraction::ExtractionRules;
@@ -200,6 +201,13 @@ pub fn versions(data: &[u8]) {
         let back = scheme.compare(b, a);
         assert_eq!(there.as_ref().ok().copied(), back.as_ref().ok().map(|order| order.reverse()), "{scheme}");
         assert!(scheme.order(a, a).is_eq(), "{scheme}");
+    }
+}
+
+/// Reads a CPE name; what was read is written as it was read.
+pub fn cpe(data: &[u8]) {
+    if let Ok(name) = Name::parse(&String::from_utf8_lossy(data)) {
+        assert_eq!(Name::parse(&name.to_string()), Ok(name));
     }
 }
 

@@ -11,7 +11,7 @@ mod schedule;
 mod sources;
 mod sync;
 
-pub use rounds::{FailedSource, Outcome, Progress, Round, Rounds};
+pub use rounds::{FailedSource, Outcome, Progress, Round, Rounds, keep_last_round};
 pub(crate) use schedule::keep as keep_schedule;
 pub use schedule::{FeedOptions, Jitter};
 pub use sources::{FeedSource, SOURCES_FILE, SourceForm, SourceOptions, sources};

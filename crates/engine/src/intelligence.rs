@@ -174,6 +174,11 @@ fn open_segment(bytes: &Arc<store::Mapped>) -> Result<Option<Segment>> {
     }
 }
 
+/// Can this program read a segment?
+pub(crate) fn opens(bytes: &Arc<store::Mapped>) -> bool {
+    open_segment(bytes).is_ok_and(|segment| segment.is_some())
+}
+
 /// The hexadecimal SHA-256 of some bytes.
 pub fn sha256_hex(bytes: &[u8]) -> String {
     Digest::from_bytes(Sha256::digest(bytes).into()).hex()

@@ -112,7 +112,7 @@ impl Engine {
         let engine = Arc::new(Self {
             office: office.clone(),
             library: library.clone(),
-            feed_rounds: Rounds::new(Arc::clone(&office.clock), office.events.clone()),
+            feed_rounds: Rounds::new(library.folder().clone(), Arc::clone(&office.clock), office.events.clone()),
             feeds: options.feeds.clone(),
             identity: Identity { user_agent: options.user_agent.clone(), deny_private: options.deny_private },
             causes,

@@ -4,7 +4,7 @@ use crate::intelligence::Library;
 use crate::lazy::{Attempt, PartCost, Plan};
 use crate::matching::{in_parts, threads};
 use crate::source::OpenImage;
-use crate::task::evaluate::{bad_hashes, covered};
+use crate::task::evaluate::{bad_hashes, covered, end_of_support};
 use crate::task::scan::{Reading, distinct_layers, layer_detectors, missing_detectors, read_one, unreadable_gap};
 use crate::{Error, Result};
 use analyze::SquashInput;
@@ -320,11 +320,13 @@ pub fn judge(inventory: &ImageInventory, library: &Library, judging: &Judging<'_
     }
     let bad_hashes = if scanners.malware { bad_hashes(inventory, intelligence)? } else { BTreeMap::new() };
     let covered = covered(inventory, intelligence);
+    let end_of_support = end_of_support(inventory, intelligence)?;
     let facts = ImageFacts {
         inventory,
         matches: &matches,
         bad_hashes: &bad_hashes,
         covered: &covered,
+        end_of_support: end_of_support.as_ref(),
         scanners,
         now,
         tuning,

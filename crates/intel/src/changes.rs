@@ -18,12 +18,15 @@ pub struct Changes {
     pub vulnerabilities: BTreeSet<String>,
     /// File digests that came onto a list, left it, or are described differently.
     pub hashes: BTreeSet<Digest>,
+    /// Some end of the support of an operating system's release was added, removed or changed.
+    #[serde(default)]
+    pub end_of_life: bool,
 }
 
 impl Changes {
     /// True when nothing differs.
     pub fn is_empty(&self) -> bool {
-        self.packages.is_empty() && self.vulnerabilities.is_empty() && self.hashes.is_empty()
+        self.packages.is_empty() && self.vulnerabilities.is_empty() && self.hashes.is_empty() && !self.end_of_life
     }
 
     /// Adds what differs in another feed.
@@ -31,6 +34,7 @@ impl Changes {
         self.packages.extend(other.packages);
         self.vulnerabilities.extend(other.vulnerabilities);
         self.hashes.extend(other.hashes);
+        self.end_of_life |= other.end_of_life;
     }
 
     fn add(&mut self, key: &[u8]) {
@@ -41,8 +45,7 @@ impl Changes {
             Some(Key::Exploited(cve) | Key::Rated(cve) | Key::Likely(cve)) => {
                 self.vulnerabilities.insert(cve);
             }
-            // An end of support is looked up for every image anyway.
-            Some(Key::Lifecycle(..)) => {}
+            Some(Key::Lifecycle(..)) => self.end_of_life = true,
             // Keys are written by this crate and covered by block hashes, so this is a key of a later version.
             None => {}
         }

@@ -167,6 +167,7 @@ impl Builder {
         }
         self.documents += 1;
         self.modified = self.modified.max(parsed.modified);
+        self.forget_older(&parsed);
         for draft in parsed.drafts {
             let modified = draft.modified;
             if self.advisories.get(&draft.advisory.id).is_none_or(|known| known.modified <= modified) {
@@ -200,6 +201,20 @@ impl Builder {
         }
     }
 
+    /// A later record of NVD that speaks of no package any more leaves nothing of the earlier one.
+    fn forget_older(&mut self, parsed: &Parsed) {
+        if self.kind != FeedKind::Nvd || self.advisories.is_empty() {
+            return;
+        }
+        for (key, modified, _) in &parsed.singles {
+            if let Key::Rated(cve) = key
+                && self.advisories.get(cve).is_some_and(|known| known.modified < *modified)
+            {
+                self.advisories.remove(cve);
+            }
+        }
+    }
+
     /// Keeps the names that sort first, so that the order of arrival does not matter.
     fn count_broken(&mut self, name: String) {
         self.broken += 1;
@@ -210,7 +225,9 @@ impl Builder {
     }
 
     fn finish(mut self, id: FeedId, now: Timestamp) -> CompiledFeed {
-        let records = self.advisories.len() + self.singles.len() + self.digests.len();
+        // NVD's advisories are records that are among the singles as well.
+        let advisories = if self.kind == FeedKind::Nvd { 0 } else { self.advisories.len() };
+        let records = advisories + self.singles.len() + self.digests.len();
         let mut rated: BTreeMap<String, Vec<CvssScore>> = BTreeMap::new();
         let mut advisories = Vec::with_capacity(self.advisories.len());
         for entry in self.advisories.into_values() {

@@ -3,7 +3,7 @@
 use crate::record::{Level, Statement};
 use model::advisory::Outlook;
 use model::purl::Purl;
-use model::{EcosystemRelease, Match, PackageKey, Verdict};
+use model::{EcosystemRelease, Match, PackageFormat, PackageKey, Verdict};
 use std::fmt;
 
 /// Why a package has, or has not, a vulnerability. Its `Display` is the text of `pratique explain`.
@@ -60,6 +60,13 @@ impl fmt::Display for Explanation {
         writeln!(f, "package        {}", self.purl)?;
         writeln!(f, "vulnerability  {}", self.vulnerability)?;
         let Some(release) = &self.release else {
+            let kind = self.purl.as_str().trim_start_matches("pkg:").split('/').next().unwrap_or_default();
+            if PackageFormat::from_purl_type(kind).is_some_and(|format| !format.is_os()) {
+                return writeln!(
+                    f,
+                    "verdict        not checked: no feed has advisories for packages of that kind and name"
+                );
+            }
             return writeln!(
                 f,
                 "verdict        not checked: the package's distribution is unknown or not supported; \

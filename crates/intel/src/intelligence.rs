@@ -185,6 +185,7 @@ fn end_of_support(found: &Lifecycle, feed: &FeedMeta, release: &str) -> Option<E
         feed: feed.id.clone(),
         name: found.name.clone(),
         release: release.to_owned(),
+        as_of: feed.modified.unwrap_or(feed.imported_at),
         until: time(found.until)?,
         extended_until: found.extended_until.and_then(time),
     })

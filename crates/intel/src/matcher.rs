@@ -103,11 +103,11 @@ impl<'i> Matcher<'i> {
 
     fn answer(&mut self, key: &PackageKey, depth: Depth) -> Result<Vec<Match>> {
         let Some(release) = key.ecosystem() else { return Ok(Vec::new()) };
-        let scheme = Scheme::of(release.ecosystem);
+        let scheme = Scheme::of_package(release.ecosystem, &key.name);
         let candidates = candidates(key, release.ecosystem);
         let probes: Vec<Probe<'_>> = candidates.iter().map(|candidate| Probe::new(candidate, scheme)).collect();
         let collected = self.collect(key, &release, &probes, depth)?;
-        self.merge(&collected.witnesses, &release, depth)
+        self.merge(&collected.witnesses, Rules::new(scheme, release.ecosystem, depth == Depth::Possible))
     }
 
     /// Why a package has, or has not, a vulnerability (by CVE or any alias).
@@ -118,13 +118,13 @@ impl<'i> Matcher<'i> {
         let Some(release) = key.ecosystem() else {
             return Ok(Explanation::unsupported(key, vulnerability));
         };
-        let scheme = Scheme::of(release.ecosystem);
+        let scheme = Scheme::of_package(release.ecosystem, &key.name);
         let candidates = candidates(key, release.ecosystem);
         let probes: Vec<Probe<'_>> = candidates.iter().map(|candidate| Probe::new(candidate, scheme)).collect();
         let collected = self.collect(key, &release, &probes, Depth::Everything)?;
         let is_asked = |id: &str| id.eq_ignore_ascii_case(vulnerability);
         let found = self
-            .merge(&collected.witnesses, &release, Depth::Everything)?
+            .merge(&collected.witnesses, Rules::new(scheme, release.ecosystem, false))?
             .into_iter()
             .find(|found| is_asked(&found.vulnerability) || found.aliases.iter().any(|alias| is_asked(alias)));
         let is_of_match = |w: &&Witness<'_>| {
@@ -194,7 +194,9 @@ impl<'i> Matcher<'i> {
                 found.reserve(statements.size_hint().0);
                 for stored in statements {
                     let stored = stored.map_err(|e| e.of_feed(&meta.id))?;
-                    found.push(Said { feed, probe, stored });
+                    if meta.kind != FeedKind::Nvd || self.is_newest(feed, stored)? {
+                        found.push(Said { feed, probe, stored });
+                    }
                 }
             }
         }
@@ -243,12 +245,7 @@ impl<'i> Matcher<'i> {
         Ok(Some(Witness { feed, advisory, statement, installed, judgement, standing, aside }))
     }
 
-    fn merge(&mut self, witnesses: &[Witness<'_>], release: &EcosystemRelease, depth: Depth) -> Result<Vec<Match>> {
-        let rules = Rules {
-            scheme: Scheme::of(release.ecosystem),
-            is_os: release.ecosystem.format().is_os(),
-            only_open: depth == Depth::Possible,
-        };
+    fn merge(&mut self, witnesses: &[Witness<'_>], rules: Rules) -> Result<Vec<Match>> {
         merge(witnesses, rules, |cve, wants_vectors| self.enrichment(cve, wants_vectors))
     }
 
@@ -295,6 +292,24 @@ impl<'i> Matcher<'i> {
             }
         }
         Ok(found)
+    }
+
+    /// Of several NVD feeds that have a CVE the one that sorts last counts, also where it does not speak of the package
+    /// any more. Every CVE of such a feed has a [`Rated`] entry.
+    fn is_newest(&self, feed: usize, stored: StoredStatement<'_>) -> Result<bool> {
+        let (meta, segment) = self.intelligence.feed(feed);
+        let mut later = self.intelligence.of_kind(FeedKind::Nvd).filter(|(other, _)| other.id > meta.id).peekable();
+        if later.peek().is_none() {
+            return Ok(true);
+        }
+        let advisory = segment.advisory(stored.advisory).map_err(|e| e.of_feed(&meta.id))?;
+        let wanted = Wanted::from(Key::Rated(advisory.id.to_owned()));
+        for (other, segment) in later {
+            if segment.single::<Rated>(&wanted).map_err(|e| e.of_feed(&other.id))?.is_some() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Of several NVD feeds the one that sorts last counts.

@@ -63,7 +63,8 @@ const fn naming(ecosystem: Ecosystem) -> Naming {
         | Ecosystem::Hex
         | Ecosystem::Julia
         | Ecosystem::Pub
-        | Ecosystem::SwiftUrl => Naming::Binary,
+        | Ecosystem::SwiftUrl
+        | Ecosystem::Generic => Naming::Binary,
     }
 }
 
@@ -147,7 +148,8 @@ pub(crate) fn normalise(ecosystem: Ecosystem, name: &str) -> String {
         | Ecosystem::Hackage
         | Ecosystem::Hex
         | Ecosystem::Julia
-        | Ecosystem::Pub => name.to_owned(),
+        | Ecosystem::Pub
+        | Ecosystem::Generic => name.to_owned(),
     }
 }
 

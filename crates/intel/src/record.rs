@@ -132,6 +132,25 @@ pub(crate) enum Says<S = String> {
     NotAffected,
     /// The source has not decided, or does not say for which versions; in its words.
     Undetermined(S),
+    /// What NVD says of a product.
+    Configured(Configured<S>),
+}
+
+/// What NVD's configurations say of one product.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub(crate) struct Configured<S = String> {
+    /// `vendor:product`, as NVD names it.
+    pub(crate) product: S,
+    /// Stretches of affected versions.
+    pub(crate) intervals: Vec<Interval<S>>,
+    /// Beginnings of intervals that are not affected themselves.
+    pub(crate) after: Vec<S>,
+    /// Versions listed one by one, sorted as text.
+    pub(crate) versions: Vec<S>,
+    /// Why a part could not be read as intervals.
+    pub(crate) unclear: Option<S>,
+    /// Why versions in the ranges are undecided: what has to be the case as well cannot be told from a package.
+    pub(crate) condition: Option<S>,
 }
 
 /// A stretch of affected versions.

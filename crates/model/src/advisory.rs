@@ -127,6 +127,8 @@ pub struct EndOfSupport {
     pub name: String,
     /// The release: the leading parts of os-release `VERSION_ID`.
     pub release: String,
+    /// The state of the feed: the newest date inside it, or when it was imported.
+    pub as_of: Timestamp,
     /// The last day of security support for everyone, at 00:00 UTC.
     pub until: Timestamp,
     /// The last day of the extended support that follows, at 00:00 UTC, where there is one.

@@ -1,6 +1,7 @@
 //! Where advisories are kept: a distribution and its release, or a language's registry.
 
 use crate::package::{Distro, PackageFormat, PackageKey};
+use crate::software::software;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -91,11 +92,14 @@ pub enum Ecosystem {
     /// Swift packages, by the address of their repository.
     #[serde(rename = "SwiftURL")]
     SwiftUrl,
+    /// Software without a package manager, of which NVD's configurations speak ([`software`]). osv.dev has no name for
+    /// it.
+    Generic,
 }
 
 impl Ecosystem {
     /// Every ecosystem.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 35] = [
         Self::Alpine,
         Self::Wolfi,
         Self::Chainguard,
@@ -130,6 +134,7 @@ impl Ecosystem {
         Self::Julia,
         Self::Pub,
         Self::SwiftUrl,
+        Self::Generic,
     ];
 
     /// The name as osv.dev spells it.
@@ -169,6 +174,7 @@ impl Ecosystem {
             Self::Julia => "Julia",
             Self::Pub => "Pub",
             Self::SwiftUrl => "SwiftURL",
+            Self::Generic => "Generic",
         }
     }
 
@@ -210,6 +216,7 @@ impl Ecosystem {
             Self::Julia => PackageFormat::Julia,
             Self::Pub => PackageFormat::Pub,
             Self::SwiftUrl => PackageFormat::Swift,
+            Self::Generic => PackageFormat::Generic,
         }
     }
 
@@ -286,7 +293,8 @@ impl Ecosystem {
             | Self::Hex
             | Self::Julia
             | Self::Pub
-            | Self::SwiftUrl => return None,
+            | Self::SwiftUrl
+            | Self::Generic => return None,
         };
         (!release.is_empty()).then_some(release)
     }
@@ -327,7 +335,10 @@ impl EcosystemRelease {
 
     /// What people read: `alpine 3.10`, `debian 12`, `npm`.
     pub fn plain(&self) -> String {
-        let name = self.ecosystem.as_str().to_lowercase();
+        let name = match self.ecosystem {
+            Ecosystem::Generic => "software without a package manager".to_owned(),
+            other => other.as_str().to_lowercase(),
+        };
         match &self.release {
             Some(release) => format!("{name} {}", release.strip_prefix('v').unwrap_or(release)),
             None => name,
@@ -369,10 +380,10 @@ impl PackageKey {
             PackageFormat::Julia => Some(EcosystemRelease::of(Ecosystem::Julia)),
             PackageFormat::Pub => Some(EcosystemRelease::of(Ecosystem::Pub)),
             PackageFormat::Swift => Some(EcosystemRelease::of(Ecosystem::SwiftUrl)),
+            PackageFormat::Generic => software(&self.name).map(|_| EcosystemRelease::of(Ecosystem::Generic)),
             PackageFormat::Cocoapods
             | PackageFormat::Conda
             | PackageFormat::Cpan
-            | PackageFormat::Generic
             | PackageFormat::Luarocks
             | PackageFormat::Otp => None,
         }

@@ -38,6 +38,7 @@ pub mod reference;
 pub mod registry;
 pub mod scope;
 pub mod severity;
+pub mod software;
 pub mod tuning;
 
 pub use advisory::{Match, Verdict};

@@ -138,9 +138,7 @@ fn apply_qualifiers(key: &mut PackageKey, namespace: &str, qualifiers: &str) -> 
     }
     if key.format.is_os() {
         let (id, version) = match &distro {
-            Some(text) => {
-                text.rsplit_once('-').filter(|(_, v)| v.starts_with(|c: char| c.is_ascii_digit())).unwrap_or((text, ""))
-            }
+            Some(text) => os_id_and_version(text),
             None => (namespace, ""),
         };
         if !id.is_empty() {
@@ -148,6 +146,14 @@ fn apply_qualifiers(key: &mut PackageKey, namespace: &str, qualifiers: &str) -> 
         }
     }
     Ok(())
+}
+
+/// The parts of `opensuse-leap-15.5` and `openEuler-22.03-LTS-SP3`: an `ID` has hyphens, and so has a `VERSION_ID`, which
+/// begins with a digit.
+fn os_id_and_version(distro: &str) -> (&str, &str) {
+    let starts_version = |(at, _): &(usize, &str)| distro[at + 1..].starts_with(|c: char| c.is_ascii_digit());
+    let split = distro.match_indices('-').find(starts_version);
+    split.map_or((distro, ""), |(at, _)| (&distro[..at], &distro[at + 1..]))
 }
 
 fn decode(text: &str) -> Result<String, String> {
@@ -180,6 +186,19 @@ mod tests {
         check("pkg:swift/github.com/Alamofire/Alamofire@5.4.3");
         check("pkg:golang/github.com/gin-gonic/gin@v1.9.0");
         check("pkg:rpm/rocky/openssl-libs@3.0.7-24.el9?arch=x86_64&distro=rocky-9.2&epoch=1&upstream=openssl");
+    }
+
+    #[test]
+    fn a_distro_is_an_id_and_a_version() {
+        let check = |text: &str, id: &str, version: &str| assert_eq!(os_id_and_version(text), (id, version), "{text}");
+        check("debian-12", "debian", "12");
+        check("opensuse-leap-15.5", "opensuse-leap", "15.5");
+        check("openEuler-20.03-LTS", "openEuler", "20.03-LTS");
+        check("openEuler-22.03-LTS-SP3", "openEuler", "22.03-LTS-SP3");
+        check("arch", "arch", "");
+        check("sle-bci", "sle-bci", "");
+        check("debian-sid", "debian-sid", "");
+        check("-1-", "", "1-");
     }
 
     #[test]

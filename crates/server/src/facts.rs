@@ -6,7 +6,7 @@
 use crate::problem::{Answer, Problem};
 use crate::state::Shared;
 use engine::rules::Wanted;
-use engine::task::evaluate::{Bench, bad_hashes};
+use engine::task::evaluate::{Bench, bad_hashes, end_of_support};
 use model::{Digest, Finding, Gap, GapReason, ImageInventory, Match, PackageKey, Reader, Scope};
 use policy::{CompiledTuning, ControlResult, Place, Scanners, Show};
 use std::collections::{BTreeMap, BTreeSet};
@@ -94,11 +94,13 @@ fn judge(
     let bad_hashes = bad_hashes(inventory, intelligence)?;
     let needed: BTreeSet<_> = inventory.packages.iter().filter_map(|package| package.key.ecosystem()).collect();
     let covered = needed.into_iter().filter(|release| intelligence.covers(release)).collect();
+    let end_of_support = end_of_support(inventory, intelligence)?;
     let facts = policy::ImageFacts {
         inventory,
         matches,
         bad_hashes: &bad_hashes,
         covered: &covered,
+        end_of_support: end_of_support.as_ref(),
         scanners: Scanners::ALL,
         now,
         tuning,

@@ -2,7 +2,8 @@
 //!
 //! `segments/<sha256>` are the files, `generation-N.json` says which feeds a generation has, `changes-N` what it changed,
 //! `current` names the generation in force with the digest of its manifest, `notes` is what was learnt about its feeds
-//! since. Not here: what is in a segment, what a change is, what is noted.
+//! since, `last-round` how the last round of downloads ended. Not here: what is in a segment, what a change is, what is
+//! noted.
 //!
 //! Invariant: `current` is swapped by rename after everything that it leads to is on disk, so a crash at any
 //! moment leaves the old generation or the new one. Everything here blocks.
@@ -27,6 +28,7 @@ const CHANGES_BYTES_MAX: u64 = 256 << 20;
 const MANIFEST_BYTES_MAX: u64 = 64 << 20;
 const CURRENT_BYTES_MAX: u64 = 1024;
 const NOTES_BYTES_MAX: u64 = 16 << 20;
+const LAST_ROUND_BYTES_MAX: u64 = 1 << 20;
 
 /// A folder of intelligence. Cheap to clone; holds nothing open.
 #[derive(Debug, Clone)]
@@ -223,6 +225,22 @@ impl IntelFolder {
             Some(bytes) => durable::write(&self.folder.join("notes"), &bytes),
             None => Ok(()),
         }
+    }
+
+    /// How the last round of downloads ended, as [`Self::put_last_round`] wrote it; `None` before the first.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn last_round(&self) -> Result<Option<Vec<u8>>> {
+        durable::read(&self.folder.join("last-round"), LAST_ROUND_BYTES_MAX)
+    }
+
+    /// Replaces what is kept about the last round of downloads.
+    ///
+    /// # Errors
+    /// When it cannot be written; what was there stays.
+    pub fn put_last_round(&self, bytes: &[u8]) -> Result<()> {
+        durable::write(&self.folder.join("last-round"), bytes)
     }
 
     /// Takes the turn to download into the folder; `None` while another has it, in this process or another one.

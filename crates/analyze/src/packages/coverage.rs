@@ -194,8 +194,9 @@ pub const REMARKS: &[(PackageFormat, &str)] = &[
     (F::Cpan, "osv.dev keeps no advisories for CPAN"),
     (
         F::Generic,
-        "software without a package manager: nothing is kept by its name. Folders of a Nix store (`nix/store/*`) are \
-         reported so as well, because the package URL specification has no type for Nix and for WordPress",
+        "software without a package manager that NVD's configurations are not read for: plugins and themes of WordPress, \
+         most folders of a Nix store (`nix/store/*`), which are reported so because the package URL specification has no \
+         type for Nix. To add a name: `crates/model/src/software.rs`",
     ),
     (F::Luarocks, "no advisories are kept for Lua rocks"),
     (F::Otp, "advisories of Erlang/OTP name releases of the whole, not versions of its applications"),

@@ -8,7 +8,7 @@ use crate::folders;
 use crate::progress::Progress;
 use anyhow::{Context, Result, bail};
 use engine::clock::{Clock, SystemClock};
-use engine::feeds::{self, FeedSource, Imported, SourceOptions};
+use engine::feeds::{self, FailedSource, FeedSource, Imported, SourceOptions};
 use engine::intelligence::Library;
 use intel::FeedMeta;
 use model::checksum::Checksum;
@@ -129,21 +129,23 @@ async fn sync(folder: &IntelFolder, sources: Vec<FeedSource>) -> Result<Exit> {
         bail!("another process, such as a server, is downloading feeds into {}", folder.path().display());
     };
     let progress = Progress::new(sources.len() as u64, "downloading feeds", false);
-    let mut failed = 0;
+    let mut failed = Vec::new();
     for source in sources {
         match feeds::sync_one(folder, &source, SystemClock.now()).await {
             Ok(Some(imported)) => progress.step(&format!("{}: generation {}", source.name, imported.generation)),
             Ok(None) => progress.step(&format!("{}: unchanged", source.name)),
             Err(error) => {
-                failed += 1;
                 progress.step(&format!("{}: {error}", source.name));
                 anstream::eprintln!("pratique: {} was not refreshed, its old data stays: {error}", source.name);
+                failed.push(FailedSource { name: source.name, reason: error.to_string() });
             }
         }
     }
     progress.finish();
-    if failed > 0 {
-        bail!("{failed} feeds could not be refreshed");
+    let failed_count = failed.len();
+    feeds::keep_last_round(folder, SystemClock.now(), failed)?;
+    if failed_count > 0 {
+        bail!("{failed_count} feeds could not be refreshed");
     }
     Ok(Exit::Done)
 }

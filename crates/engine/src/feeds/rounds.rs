@@ -3,18 +3,19 @@
 //! Not here: when a round begins ([`schedule`](super::schedule)), what one source is ([`sync`](super::sync)).
 //!
 //! Invariant: one round at a time runs over a folder, whichever process began it; a round that is dropped half-way has
-//! ended, and what it installed stays.
+//! ended, and what it installed stays. How the last one ended is kept in the folder, so that a restart does not forget it.
 
 use super::{FeedSource, Imported, sync_one};
 use crate::clock::SharedClock;
 use crate::event::{Event, Events};
 use crate::{Error, ErrorKind, Result};
 use model::Timestamp;
+use serde::{Deserialize, Serialize};
 use std::sync::{Arc, Mutex, MutexGuard};
 use store::intel_folder::{DownloadTurn, IntelFolder};
 
 /// A source that could not be refreshed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailedSource {
     /// Its name.
     pub name: String,
@@ -33,10 +34,35 @@ pub struct Progress {
     pub ended: usize,
     /// Those that could not be refreshed.
     pub failed: Vec<FailedSource>,
-    /// When the last round ended.
+    /// When the last round over the folder ended, whichever process ran it.
     pub ended_at: Option<Timestamp>,
     /// When the clock begins the next one; `None` when only people do.
     pub next_at: Option<Timestamp>,
+}
+
+/// How a round ended, as it is kept in the folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct LastRound {
+    ended_at: Timestamp,
+    failed: Vec<FailedSource>,
+}
+
+impl LastRound {
+    /// What is kept. What cannot be read, or lies ahead because a clock was wrong, counts as nothing.
+    fn read(folder: &IntelFolder, now: Timestamp) -> Option<Self> {
+        let kept: Self = serde_json::from_slice(&folder.last_round().ok()??).ok()?;
+        (kept.ended_at <= now).then_some(kept)
+    }
+}
+
+/// Keeps how a round over a folder ended that this process ran without [`Rounds`].
+///
+/// # Errors
+/// When the folder cannot be written.
+pub fn keep_last_round(folder: &IntelFolder, ended_at: Timestamp, failed: Vec<FailedSource>) -> Result<()> {
+    let text = serde_json::to_vec(&LastRound { ended_at, failed })
+        .map_err(|e| Error::because(ErrorKind::Internal, "how a round ended cannot be written", e))?;
+    Ok(folder.put_last_round(&text)?)
 }
 
 /// What a round brought.
@@ -48,23 +74,31 @@ pub struct Outcome {
     pub failed: Vec<FailedSource>,
 }
 
-/// The rounds of one process.
+/// The rounds of one process over one folder.
 #[derive(Clone)]
 pub struct Rounds {
     progress: Arc<Mutex<Progress>>,
+    folder: IntelFolder,
     clock: SharedClock,
     events: Events,
 }
 
 impl Rounds {
-    /// No round yet.
-    pub fn new(clock: SharedClock, events: Events) -> Self {
-        Self { progress: Arc::default(), clock, events }
+    /// No round of this process yet.
+    pub fn new(folder: IntelFolder, clock: SharedClock, events: Events) -> Self {
+        let rounds = Self { progress: Arc::default(), folder, clock, events };
+        rounds.progress();
+        rounds
     }
 
-    /// What is going on.
+    /// What is going on, or how the last round ended, which may have been another process's.
     pub fn progress(&self) -> Progress {
-        self.locked().clone()
+        let kept = LastRound::read(&self.folder, self.clock.now());
+        let mut progress = self.locked();
+        if let Some(last) = kept.filter(|last| !progress.running && Some(last.ended_at) > progress.ended_at) {
+            (progress.ended_at, progress.failed) = (Some(last.ended_at), last.failed);
+        }
+        progress.clone()
     }
 
     fn locked(&self) -> MutexGuard<'_, Progress> {
@@ -86,8 +120,8 @@ impl Rounds {
     ///
     /// # Errors
     /// `Conflict` when one is under way, here or in another process.
-    pub fn begin(&self, folder: &IntelFolder, sources: Vec<FeedSource>) -> Result<Round> {
-        let Some(turn) = folder.download_turn()? else {
+    pub fn begin(&self, sources: Vec<FeedSource>) -> Result<Round> {
+        let Some(turn) = self.folder.download_turn()? else {
             return Err(Error::new(ErrorKind::Conflict, "a download of feeds is under way"));
         };
         let mut progress = self.locked();
@@ -101,14 +135,13 @@ impl Rounds {
         };
         drop(progress);
         self.events.send(Event::Feeds { running: true, failed: 0 });
-        Ok(Round { rounds: self.clone(), folder: folder.clone(), sources, _turn: turn })
+        Ok(Round { rounds: self.clone(), sources, _turn: turn })
     }
 }
 
 /// A round under way.
 pub struct Round {
     rounds: Rounds,
-    folder: IntelFolder,
     sources: Vec<FeedSource>,
     _turn: DownloadTurn,
 }
@@ -118,7 +151,7 @@ impl Round {
     pub async fn run(self) -> Outcome {
         let mut out = Outcome::default();
         for source in &self.sources {
-            let synced = sync_one(&self.folder, source, self.rounds.clock.now()).await;
+            let synced = sync_one(&self.rounds.folder, source, self.rounds.clock.now()).await;
             match synced {
                 Ok(None) => {}
                 Ok(Some(imported)) => out.add(imported),
@@ -138,9 +171,13 @@ impl Drop for Round {
         let mut progress = self.rounds.locked();
         progress.running = false;
         progress.ended_at = Some(now);
-        let failed = progress.failed.len() as u64;
+        let failed = progress.failed.clone();
         drop(progress);
-        self.rounds.events.send(Event::Feeds { running: false, failed });
+        let count = failed.len() as u64;
+        if let Err(error) = keep_last_round(&self.rounds.folder, now, failed) {
+            tracing::warn!("a restart will not know when feeds were downloaded: {error}");
+        }
+        self.rounds.events.send(Event::Feeds { running: false, failed: count });
     }
 }
 

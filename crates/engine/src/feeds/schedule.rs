@@ -208,7 +208,7 @@ impl Keeper {
                 Err(_) => self.sources(&self.options.wanted)?,
             },
         };
-        let outcome = self.rounds.begin(self.library.folder(), sources)?.run().await;
+        let outcome = self.rounds.begin(sources)?.run().await;
         self.office.evaluation_wanted.notify_one();
         let failing = outcome.failed.iter().map(|failed| failed.name.clone()).collect();
         let ended = self.office.clock.now();

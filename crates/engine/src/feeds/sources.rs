@@ -22,8 +22,8 @@ pub struct FeedSource {
     pub url: String,
     /// What is at the address.
     pub form: SourceForm,
-    /// Fetched only when it is asked for by name or has an address of the user's, because it takes long: gigabytes, most
-    /// of them about what another feed says as well.
+    /// Fetched only when it is asked for by name or has an address of the user's: because it takes long, gigabytes, most
+    /// of them about what another feed says as well, or because its address may have nothing.
     pub on_demand: bool,
 }
 
@@ -69,9 +69,11 @@ impl FeedSource {
 }
 
 /// Releases of Alpine whose secdb is synchronised.
-const ALPINE_RELEASES: [&str; 8] = ["v3.16", "v3.17", "v3.18", "v3.19", "v3.20", "v3.21", "v3.22", "v3.23"];
-/// Releases of Fedora whose errata are synchronised.
-const FEDORA_RELEASES: [&str; 3] = ["41", "42", "43"];
+const ALPINE_RELEASES: [&str; 9] = ["v3.16", "v3.17", "v3.18", "v3.19", "v3.20", "v3.21", "v3.22", "v3.23", "v3.24"];
+/// Releases of Fedora whose errata are synchronised, with the folder that they lie in: where support has ended that is the
+/// archive.
+const FEDORA_RELEASES: [(&str, &str); 4] =
+    [("41", "archive/fedora"), ("42", "archive/fedora"), ("43", "fedora"), ("44", "fedora")];
 /// Releases of Photon OS whose lists are synchronised.
 const PHOTON_RELEASES: [&str; 3] = ["3.0", "4.0", "5.0"];
 /// Releases of Azure Linux and CBL-Mariner whose errata are synchronised.
@@ -107,7 +109,6 @@ const OSV_ECOSYSTEMS: [(&str, &str); 25] = [
     ("osv-packagist", "Packagist"),
     ("osv-nuget", "NuGet"),
     ("osv-bitnami", "Bitnami"),
-    ("osv-conancenter", "ConanCenter"),
     ("osv-cran", "CRAN"),
     ("osv-hackage", "Hackage"),
     ("osv-hex", "Hex"),
@@ -123,6 +124,7 @@ const OSV_ECOSYSTEMS: [(&str, &str); 25] = [
     ("osv-suse", "SUSE"),
     ("osv-opensuse", "openSUSE"),
     ("osv-openeuler", "openEuler"),
+    ("osv-minimos", "MinimOS"),
 ];
 
 /// Sources by what a user says beside the built-in list.
@@ -246,7 +248,9 @@ fn built_in(now: Timestamp) -> Vec<FeedSource> {
         FeedSource::one("suse-vex", "https://ftp.suse.com/pub/projects/security/csaf-vex.tar.bz2").on_demand(),
         FeedSource::new("wolfi", &["wolfi-secdb-*"], "https://packages.wolfi.dev/os/security.json"),
         FeedSource::new("chainguard", &["chainguard-secdb-*"], "https://packages.cgr.dev/chainguard/security.json"),
-        FeedSource::new("minimos", &["minimos-secdb-*"], "https://packages.mini.dev/advisories/secdb/security.json"),
+        // Its publisher has ended operations on 2026-10-22 (anchore/vunnel issue 1318): osv.dev has the last records.
+        FeedSource::new("minimos", &["minimos-secdb-*"], "https://packages.mini.dev/advisories/secdb/security.json")
+            .on_demand(),
     ];
     for release in ALPINE_RELEASES {
         for repository in ["main", "community"] {
@@ -256,7 +260,7 @@ fn built_in(now: Timestamp) -> Vec<FeedSource> {
     }
     all.extend(rpm_repositories());
     for release in PHOTON_RELEASES {
-        let url = format!("https://packages.vmware.com/photon/photon_cve_metadata/cve_data_photon{release}.json");
+        let url = format!("https://packages.broadcom.com/photon/photon_cve_metadata/cve_data_photon{release}.json");
         all.push(FeedSource::one(&format!("photon-{release}"), url));
     }
     for (name, file) in AZURE_RELEASES {
@@ -267,6 +271,12 @@ fn built_in(now: Timestamp) -> Vec<FeedSource> {
         let url = format!("https://osv-vulnerabilities.storage.googleapis.com/{ecosystem}/all.zip");
         all.push(FeedSource::one(name, url));
     }
+    // An ecosystem of the OSV schema that osv.dev has no source for (`source.yaml` of google/osv.dev): for a publisher of
+    // the user's, or until it has one.
+    all.push(
+        FeedSource::one("osv-conancenter", "https://osv-vulnerabilities.storage.googleapis.com/ConanCenter/all.zip")
+            .on_demand(),
+    );
     let nvd = "https://nvd.nist.gov/feeds/json/cve/2.0/nvdcve-2.0";
     let this_year = now.strftime("%Y").to_string().parse().unwrap_or(NVD_FIRST_YEAR);
     for year in NVD_FIRST_YEAR..=this_year {
@@ -284,12 +294,14 @@ fn rpm_repositories() -> Vec<FeedSource> {
     let mut all = vec![
         mirrors("amazon-2", "2/core/latest".to_owned()),
         mirrors("amazon-2023", "al2023/core/mirrors/latest".to_owned()),
+        // The preview of 2023, which no longer gets fixes.
+        mirrors("amazon-2022", "al2022/core/mirrors/latest".to_owned()).on_demand(),
     ];
     for topic in AMAZON_EXTRAS {
         all.push(mirrors(&format!("amazon-2-{topic}"), format!("2/extras/{topic}/latest")));
     }
-    for release in FEDORA_RELEASES {
-        let folder = format!("https://dl.fedoraproject.org/pub/fedora/linux/updates/{release}/Everything/x86_64");
+    for (release, tree) in FEDORA_RELEASES {
+        let folder = format!("https://dl.fedoraproject.org/pub/{tree}/linux/updates/{release}/Everything/x86_64");
         let source = FeedSource::one(&format!("fedora-{release}"), format!("{folder}/repodata/repomd.xml"));
         all.push(source.form(SourceForm::Repository));
     }
@@ -314,7 +326,11 @@ mod tests {
         assert!(all.iter().all(|source| source.url.starts_with("https://") && !source.feeds.is_empty()));
         assert!(names.contains(&"nvd-2030") && !names.contains(&"nvd-2031"));
         let default = sources(&SourceOptions::default(), now()).unwrap();
-        assert!(default.iter().all(|source| source.name != "redhat-vex"));
+        assert!(default.iter().all(|source| !["redhat-vex", "minimos", "osv-conancenter"].contains(&&*source.name)));
+        let url_of = |name: &str| all.iter().find(|source| source.name == name).map(|source| source.url.as_str());
+        let fedora = "https://dl.fedoraproject.org/pub/fedora/linux/updates/44/Everything/x86_64/repodata/repomd.xml";
+        assert_eq!(url_of("fedora-44"), Some(fedora));
+        assert_eq!(url_of("fedora-42"), Some(&*fedora.replace("pub/fedora", "pub/archive/fedora").replace("44", "42")));
     }
 
     #[test]

@@ -8,18 +8,26 @@
 use super::notes::{self, Seen};
 use super::sources::{FeedSource, SourceForm};
 use super::{Imported, import, unreadable};
+use crate::intelligence::opens;
 use crate::{Error, ErrorKind, Result};
 use intel::FeedMeta;
-use model::Timestamp;
+use model::{Digest, Timestamp};
 use remote::download::{DownloadOptions, Downloaded, Downloader, Validators};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use store::intel_folder::IntelFolder;
+use store::intel_folder::{InstalledFeed, IntelFolder};
 
 /// The most that one download may have, in bytes. The largest archive that is published has about 400 MB.
 pub const DOWNLOAD_BYTES_MAX: u64 = 4 << 30;
 /// The most that an index, a list of mirrors or a pointer may have, in bytes.
 const INDEX_BYTES_MAX: u64 = 4 << 20;
+/// How much of a file is read at once for its digest.
+const DIGEST_BUFFER_BYTES: usize = 256 << 10;
+/// Who reads documents.
+const READER: &str = env!("CARGO_PKG_VERSION");
 
 /// Downloads a document into a folder.
 ///
@@ -66,27 +74,65 @@ async fn import_beside(folder: &IntelFolder, path: &Path, now: Timestamp) -> Res
 }
 
 async fn fetch_and_import(folder: &IntelFolder, source: &FeedSource, now: Timestamp) -> Result<Option<Imported>> {
-    if let Some(path) = source.url.strip_prefix("file:") {
-        let path = path.strip_prefix("//").unwrap_or(path);
-        let imported = checked(import_beside(folder, Path::new(path), now).await?, source)?;
-        LastFetch::of(&imported, Validators::default()).write(folder, &source.url)?;
-        return Ok(Some(imported));
-    }
     let last = LastFetch::read(folder, &source.url);
-    // Without its feeds, an unchanged source has to be read all the same.
-    let is_there = folder.current()?.feeds.iter().any(|feed| source.gives(&feed.id) || last.gave(&feed.id));
+    if let Some(path) = source.url.strip_prefix("file:") {
+        let path = Path::new(path.strip_prefix("//").unwrap_or(path));
+        return import_if_changed(folder, source, path, (last, now)).await;
+    }
     let temporary = tempfile::tempdir_in(folder.path()).map_err(|e| unreadable(folder.path(), e))?;
     let url = document_url(source, temporary.path()).await?;
     let file = temporary.path().join(name_of(&url));
-    let known = last.0.map(|last| last.validators).filter(|_| is_there);
+    let known = last.usable(folder)?.map(|last| last.validators.clone());
     let fetched = downloader(&url)?.fetch(&url, &file, known.as_ref(), DOWNLOAD_BYTES_MAX).await;
     let validators = match fetched.map_err(crate::error::from_remote)? {
         Downloaded::NotModified => return Ok(None),
         Downloaded::File { validators, .. } => validators,
     };
     let imported = checked(import_beside(folder, &file, now).await?, source)?;
-    LastFetch::of(&imported, validators).write(folder, &source.url)?;
+    LastFetch::of(&imported, validators, None).write(folder, &source.url)?;
     Ok(Some(imported))
+}
+
+/// Imports what lies on this machine, unless it is what was imported last.
+async fn import_if_changed(
+    folder: &IntelFolder,
+    source: &FeedSource,
+    path: &Path,
+    (last, now): (LastFetch, Timestamp),
+) -> Result<Option<Imported>> {
+    let owned = path.to_owned();
+    // Taken before the import: a file that is replaced meanwhile is another one in the next round.
+    let content = tokio::task::spawn_blocking(move || content_digest(&owned))
+        .await
+        .map_err(|e| Error::because(ErrorKind::Internal, "reading a source was cut off", e))??;
+    if last.usable(folder)?.is_some_and(|last| last.content.as_deref() == Some(&content)) {
+        return Ok(None);
+    }
+    let imported = checked(import_beside(folder, path, now).await?, source)?;
+    LastFetch::of(&imported, Validators::default(), Some(content)).write(folder, &source.url)?;
+    Ok(Some(imported))
+}
+
+/// The SHA-256 of the names and contents of every file of a source, hexadecimal. Times do not count: copies of a mirror
+/// keep or change them as they please.
+fn content_digest(source: &Path) -> Result<String> {
+    let mut all = Sha256::new();
+    let mut buffer = vec![0; DIGEST_BUFFER_BYTES];
+    for path in super::files(source)? {
+        let mut one = Sha256::new();
+        let mut file = File::open(&path).map_err(|e| unreadable(&path, e))?;
+        loop {
+            match file.read(&mut buffer).map_err(|e| unreadable(&path, e))? {
+                0 => break,
+                n => one.update(&buffer[..n]),
+            }
+        }
+        let name = path.strip_prefix(source).unwrap_or(&path).as_os_str().as_encoded_bytes();
+        all.update((name.len() as u64).to_le_bytes());
+        all.update(name);
+        all.update(one.finalize());
+    }
+    Ok(Digest::from_bytes(all.finalize().into()).hex())
 }
 
 /// What an address gave when it was last read; nothing when that is not known.
@@ -96,14 +142,40 @@ struct LastFetch(Option<Fetched>);
 struct Fetched {
     #[serde(flatten)]
     validators: Validators,
+    /// Of a source on this machine: the [`content_digest`] that it had.
+    #[serde(default)]
+    content: Option<String>,
+    /// The version of the program that read it. Another one may read more in the same bytes.
+    #[serde(default)]
+    reader: String,
     /// The feeds that came from it, whatever its source is called.
     #[serde(default)]
     feeds: Vec<String>,
+    /// The feeds whose documents in it are broken: that it has nothing newer makes them no better.
+    #[serde(default)]
+    failed: Vec<String>,
 }
 
 impl LastFetch {
-    fn of(imported: &Imported, validators: Validators) -> Self {
-        Self(Some(Fetched { validators, feeds: imported.feeds.iter().map(|feed| feed.id.clone()).collect() }))
+    fn of(imported: &Imported, validators: Validators, content: Option<String>) -> Self {
+        let feeds: Vec<String> = imported.feeds.iter().map(|feed| feed.id.clone()).collect();
+        let failed = imported.failed.iter().map(|document| document.feed.clone()).filter(|id| !feeds.contains(id));
+        let (failed, reader) = (failed.collect(), READER.to_owned());
+        Self(Some(Fetched { validators, content, reader, feeds, failed }))
+    }
+
+    /// What it gave, if that is still in force and can be read: otherwise an unchanged source is read all the same.
+    fn usable(&self, folder: &IntelFolder) -> Result<Option<&Fetched>> {
+        let Some(last) = self.0.as_ref().filter(|last| last.reader == READER && !last.feeds.is_empty()) else {
+            return Ok(None);
+        };
+        let current = folder.current()?.feeds;
+        let readable = |id: &String| current.iter().any(|feed| feed.id == *id && opens(&feed.bytes));
+        Ok(last.feeds.iter().all(readable).then_some(last))
+    }
+
+    fn broke(&self, feed: &str) -> bool {
+        self.0.as_ref().is_some_and(|last| last.failed.iter().any(|id| id == feed))
     }
 
     fn read(folder: &IntelFolder, url: &str) -> Self {
@@ -192,7 +264,11 @@ fn is_plain(path: &str) -> bool {
 fn note_of_source(folder: &IntelFolder, source: &FeedSource, seen: Seen<'_>) -> Result<()> {
     let feeds = folder.current()?.feeds;
     let last = LastFetch::read(folder, &source.url);
-    let rows = feeds.iter().filter(|feed| source.gives(&feed.id) || last.gave(&feed.id)).filter_map(|feed| {
+    let is_seen = |feed: &&InstalledFeed| match seen {
+        Seen::Unchanged(_) if last.broke(&feed.id) => false,
+        Seen::Unchanged(_) | Seen::Failed(_) => source.gives(&feed.id) || last.gave(&feed.id),
+    };
+    let rows = feeds.iter().filter(is_seen).filter_map(|feed| {
         let meta = serde_json::from_str::<FeedMeta>(&feed.meta_json).ok()?;
         Some((meta, seen))
     });

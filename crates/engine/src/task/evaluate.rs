@@ -11,7 +11,7 @@ use crate::task::schedule::LAST_FULL_SETTING;
 use crate::workplace::local::{Office, readers_of};
 use crate::{Error, ErrorKind, Result};
 use intel::Intelligence;
-use model::advisory::BadHash;
+use model::advisory::{BadHash, EndOfSupport};
 use model::id::kind;
 use model::issue::Transition;
 use model::policy::PolicySet;
@@ -140,8 +140,9 @@ impl Evaluator {
             let hashes: Vec<Digest> = changes.hashes.iter().copied().collect();
             store.touch_hashes(&hashes).await?;
         }
+        let support_changed = changes.end_of_life;
         store.touch_packages(&self.changed_packages(changes).await?).await?;
-        if self.library.coverage_changed_since(store.judged_generation().await?)? {
+        if support_changed || self.library.coverage_changed_since(store.judged_generation().await?)? {
             store.touch_repositories(Touch::All, now).await?;
         }
         Ok(())
@@ -386,11 +387,13 @@ impl ImageVerdict {
         let Bench { intelligence, tuning, place, now } = *bench;
         let bad_hashes = bad_hashes(inventory, intelligence)?;
         let covered = covered(inventory, intelligence);
+        let end_of_support = end_of_support(inventory, intelligence)?;
         let facts = ImageFacts {
             inventory,
             matches,
             bad_hashes: &bad_hashes,
             covered: &covered,
+            end_of_support: end_of_support.as_ref(),
             scanners: Scanners::ALL,
             now,
             tuning,
@@ -412,6 +415,15 @@ pub fn covered(inventory: &ImageInventory, intelligence: &Intelligence) -> BTree
         inventory.packages.iter().filter_map(|p| p.key.ecosystem()).collect();
     releases.retain(|release| intelligence.covers(release));
     releases
+}
+
+/// When the support of an image's operating system ends, as a feed says.
+///
+/// # Errors
+/// When a segment of the intelligence is damaged.
+pub fn end_of_support(inventory: &ImageInventory, intelligence: &Intelligence) -> Result<Option<EndOfSupport>> {
+    let Some(os) = &inventory.os else { return Ok(None) };
+    intelligence.end_of_life(os).map_err(crate::error::from_intel)
 }
 
 /// Which files of an image are on a list of bad files, by [`ImageFile::keys`](model::inventory::ImageFile::keys).

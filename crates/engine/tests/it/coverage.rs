@@ -22,6 +22,7 @@ const fn feeds_of(ecosystem: Ecosystem) -> &'static [FeedKind] {
         Ecosystem::PhotonOs => &[FeedKind::Photon, FeedKind::Osv],
         Ecosystem::AzureLinux => &[FeedKind::Oval, FeedKind::Osv],
         Ecosystem::OracleLinux => &[FeedKind::Oval],
+        Ecosystem::Generic => &[FeedKind::Nvd],
         Ecosystem::AmazonLinux | Ecosystem::Fedora => &[FeedKind::Updateinfo],
         Ecosystem::OpenSuse
         | Ecosystem::OpenEuler

@@ -196,6 +196,36 @@ async fn a_source_that_fails_keeps_its_records_says_why_and_is_asked_again_soon(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_restart_knows_how_the_last_download_ended_and_so_do_other_processes() {
+    let publisher = Publisher::start(&list('a')).await;
+    let office = Office::open("2030-01-01T00:00:00Z").await;
+    publisher.is_down.store(true, Ordering::SeqCst);
+    let engine = office.start_with_feeds(options(&publisher, &[])).await;
+    assert_eq!(engine.feed_rounds.progress().ended_at, None, "nothing was downloaded yet");
+    let first = ended(&engine, || publisher.answers().len() == 1).await;
+    assert_eq!((first.ended_at.map(|at| at.to_string()), first.failed.len()), (Some("2030-01-01T00:00:00Z".into()), 1));
+    engine.stop().await;
+
+    office.clock.advance(Duration::from_secs(60));
+    let engine = office.start_with_feeds(FeedOptions::default()).await;
+    let restarted = engine.feed_rounds.progress();
+    assert_eq!((restarted.ended_at, &restarted.failed, restarted.running), (first.ended_at, &first.failed, false));
+    // `feeds sync` beside the server.
+    office.clock.advance(Duration::from_secs(60));
+    let folder = store::intel_folder::IntelFolder::open(&office.intel()).unwrap();
+    engine::feeds::keep_last_round(&folder, office.now(), Vec::new()).unwrap();
+    let other = engine.feed_rounds.progress();
+    assert_eq!((other.ended_at, other.failed.len()), (Some(office.now()), 0));
+    // A clock that was wrong, and a file that is damaged.
+    let ahead = office.now() + Duration::from_secs(3600);
+    engine::feeds::keep_last_round(&folder, ahead, Vec::new()).unwrap();
+    assert_eq!(engine.feed_rounds.progress().ended_at, other.ended_at);
+    folder.put_last_round(b"damaged").unwrap();
+    assert_eq!(engine.feed_rounds.progress().ended_at, other.ended_at);
+    engine.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn one_downloads_at_a_time_whoever_asks() {
     let publisher = Publisher::start(&list('a')).await;
     let office = Office::open("2030-01-01T00:00:00Z").await;
@@ -205,11 +235,11 @@ async fn one_downloads_at_a_time_whoever_asks() {
     until("the schedule stood back", || std::future::ready(engine.feed_rounds.progress().next_at.is_some())).await;
     assert_eq!((publisher.answers().len(), engine.feed_rounds.progress().failed.len()), (0, 0));
     let sources = engine.feed_sources(&["ours".to_owned()]).unwrap();
-    let refused = engine.feed_rounds.begin(engine.library.folder(), sources.clone()).err().expect("refused");
+    let refused = engine.feed_rounds.begin(sources.clone()).err().expect("refused");
     assert_eq!(refused.kind, engine::ErrorKind::Conflict);
     drop(turn);
     // A round that is dropped has ended.
-    drop(engine.feed_rounds.begin(engine.library.folder(), sources).unwrap());
+    drop(engine.feed_rounds.begin(sources).unwrap());
     assert!(!engine.feed_rounds.progress().running);
     office.clock.advance(Duration::from_secs(60));
     let started = std::time::Instant::now();

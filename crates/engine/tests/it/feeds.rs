@@ -147,6 +147,74 @@ async fn sources_on_this_machine_are_read_and_their_failures_are_kept() {
     assert!(kept.error.is_some());
 }
 
+fn generation(folder: &IntelFolder) -> u64 {
+    folder.current_number().unwrap()
+}
+
+/// Also when its folder is copied anew: only what is in the files counts.
+#[tokio::test]
+async fn files_that_did_not_change_make_no_generation_and_count_as_fresh() {
+    let temporary = tempfile::tempdir().unwrap();
+    let folder = IntelFolder::open(&temporary.path().join("intel")).unwrap();
+    let mirror = temporary.path().join("mirror");
+    std::fs::create_dir(&mirror).unwrap();
+    let put = |n: usize, text: &str| std::fs::write(mirror.join(format!("{n}.json")), text).unwrap();
+    put(1, &record(1).1);
+    let source = FeedSource {
+        name: "ours".to_owned(),
+        feeds: vec!["osv-*".to_owned()],
+        url: format!("file:{}", mirror.display()),
+        form: SourceForm::Document,
+        on_demand: false,
+    };
+    let sync = async |at| feeds::sync_one(&folder, &source, at).await.unwrap().map(|imported| imported.generation);
+    assert_eq!(sync(now()).await, Some(1));
+    put(1, &record(1).1);
+    assert_eq!(sync(later()).await, None);
+    assert_eq!((generation(&folder), metas(&folder)["osv-npm"].imported_at), (1, later()));
+    // Another content of the same length, and a file more.
+    put(1, &record(1).1.replace("1.0.0", "1.0.1"));
+    assert_eq!(sync(later()).await, Some(2));
+    put(2, &record(2).1);
+    assert_eq!(sync(later()).await, Some(3));
+    assert_eq!(sync(later()).await, None);
+    // What is no longer there, or cannot be read, is taken from the same files again.
+    feeds::remove(&folder, "osv-npm").unwrap();
+    assert_eq!(sync(later()).await, Some(5));
+    assert_eq!(age_segments(&folder.path().join("segments")), 1);
+    assert!(metas(&folder).is_empty());
+    assert!(sync(later()).await.is_some());
+    assert_eq!(metas(&folder)["osv-npm"].records, 2);
+}
+
+#[tokio::test]
+async fn a_broken_document_stays_broken_while_its_source_does_not_change() {
+    let temporary = tempfile::tempdir().unwrap();
+    let folder = IntelFolder::open(&temporary.path().join("intel")).unwrap();
+    let mirror = temporary.path().join("mirror");
+    std::fs::create_dir(&mirror).unwrap();
+    std::fs::write(mirror.join("a.json"), record(1).1).unwrap();
+    std::fs::write(mirror.join("npm.tar"), tar(50)).unwrap();
+    let kev = r#"{"title":"CISA Catalog","catalogVersion":"2030.02.14","dateReleased":"2030-02-14T00:00:00Z","count":1,"vulnerabilities":[{"cveID":"CVE-2030-1","vendorProject":"x","product":"y","vulnerabilityName":"z","dateAdded":"2030-02-14","shortDescription":"","requiredAction":"","dueDate":"2030-03-01"}]}"#;
+    std::fs::write(mirror.join("kev.json"), kev).unwrap();
+    let source = FeedSource {
+        name: "ours".to_owned(),
+        feeds: vec!["*".to_owned()],
+        url: format!("file:{}", mirror.display()),
+        form: SourceForm::Document,
+        on_demand: false,
+    };
+    assert_eq!(feeds::sync_one(&folder, &source, now()).await.unwrap().map(|done| done.feeds.len()), Some(2));
+    std::fs::remove_file(mirror.join("a.json")).unwrap();
+    std::fs::write(mirror.join("npm.tar"), &tar(50)[..20_000]).unwrap();
+    let imported = feeds::sync_one(&folder, &source, later()).await.unwrap().unwrap();
+    assert_eq!(imported.failed[0].feed, "osv-npm");
+    assert!(feeds::sync_one(&folder, &source, later()).await.unwrap().is_none());
+    let known = metas(&folder);
+    assert!(known["osv-npm"].error.is_some() && known["osv-npm"].imported_at == now(), "{:?}", known["osv-npm"]);
+    assert!(known["cisa-kev"].error.is_none() && known["cisa-kev"].imported_at == later());
+}
+
 /// Makes every segment below a folder one of an earlier format.
 fn age_segments(folder: &Path) -> usize {
     let mut aged = 0;

@@ -5,6 +5,8 @@
 //! Invariant: whatever the bytes, a feed answers; a record that it cannot read is counted and named, never guessed at.
 
 mod arch;
+mod configurations;
+mod cpe_versions;
 mod csaf;
 mod debian;
 mod end_of_life;

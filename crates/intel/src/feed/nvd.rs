@@ -1,17 +1,19 @@
 //! NVD's CVE records: pages of the API 2.0 (`nvd`) and the yearly files in the same form (`nvd-2024`, `nvd-modified`).
 //!
 //! Field names: NVD's "CVE API" documentation and its JSON schema `cve_api_json_2.0`. What is used: the CVSS vectors,
-//! NVD's own apart from those of others, and whether a CVE is rejected or disputed. Which packages are affected is left
-//! to feeds that know packages.
+//! NVD's own apart from those of others, whether a CVE is rejected or disputed, and what its configurations say of
+//! software without a package manager ([`configurations`]). All other packages are left to feeds that know them.
 //!
 //! Several feeds may hold one CVE: the feed whose id sorts last counts, so that `nvd-modified` overrides the years.
 
-use super::{Document, Feed, Lenient, Parsed, Scope, date, feed_id, nullable, plain, shown};
+use super::configurations::{self, Affected};
+use super::{Document, Draft, Feed, Lenient, Parsed, Scope, date, feed_id, nullable, plain, shown, summary};
 use crate::compile::pack;
 use crate::cvss;
 use crate::meta::{FeedId, FeedKind};
-use crate::record::{Key, Rated, is_cve};
+use crate::record::{Advisory, Key, Rated, Says, Statement, is_cve};
 use model::advisory::CvssScore;
+use model::{Ecosystem, EcosystemRelease, Timestamp};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
@@ -40,6 +42,10 @@ struct Item {
 #[serde(rename_all = "camelCase")]
 struct Record {
     id: String,
+    #[serde(default, deserialize_with = "nullable")]
+    descriptions: Vec<Lenient<Description>>,
+    #[serde(default)]
+    published: Option<String>,
     #[serde(default)]
     last_modified: Option<String>,
     #[serde(default, deserialize_with = "nullable")]
@@ -48,6 +54,14 @@ struct Record {
     cve_tags: Vec<Tags>,
     #[serde(default, deserialize_with = "nullable")]
     metrics: Metrics,
+    #[serde(default, deserialize_with = "configurations::read")]
+    configurations: Affected,
+}
+
+#[derive(Deserialize)]
+struct Description {
+    lang: String,
+    value: String,
 }
 
 #[derive(Deserialize)]
@@ -117,7 +131,7 @@ impl Feed for Nvd {
     }
 }
 
-fn read(record: Record, parsed: &mut Parsed) {
+fn read(mut record: Record, parsed: &mut Parsed) {
     if !is_cve(&record.id) {
         return parsed.broken.push(format!("{:?} is not a CVE id", shown(&record.id)));
     }
@@ -126,6 +140,10 @@ fn read(record: Record, parsed: &mut Parsed) {
         disputed: record.cve_tags.iter().flat_map(|tags| &tags.tags).any(|tag| tag == "disputed"),
         ..Rated::default()
     };
+    let modified = record.last_modified.as_deref().and_then(date);
+    parsed.modified = parsed.modified.max(modified);
+    parsed.drafts.extend(draft(&mut record, &rated, modified));
+    parsed.broken.extend(record.configurations.broken.iter().map(|why| format!("{}: {why}", record.id)));
     let Metrics { v40, v31, v30, v2 } = record.metrics;
     for metric in v40.into_iter().chain(v31).chain(v30).chain(v2) {
         match metric {
@@ -136,9 +154,28 @@ fn read(record: Record, parsed: &mut Parsed) {
     cvss::sort(&mut rated.cvss);
     rated.others.sort_by(|(a, x), (b, y)| a.cmp(b).then_with(|| x.vector.cmp(&y.vector)));
     rated.others.dedup();
-    let modified = record.last_modified.as_deref().and_then(date);
-    parsed.modified = parsed.modified.max(modified);
     parsed.singles.push((Key::Rated(record.id), modified, pack(&rated)));
+}
+
+/// What a CVE says of packages; `None` when it speaks of none that is known.
+fn draft(record: &mut Record, rated: &Rated, modified: Option<Timestamp>) -> Option<Draft> {
+    let said = std::mem::take(&mut record.configurations.statements);
+    let at = |name: &str| Key::Package(EcosystemRelease::of(Ecosystem::Generic), name.to_owned());
+    let statements: Vec<_> =
+        said.into_iter().map(|(name, says)| (at(name), Statement::new(Says::Configured(says)))).collect();
+    let english = record.descriptions.iter().find_map(|description| match description {
+        Lenient::Good(Description { lang, value }) if lang == "en" => summary(value),
+        Lenient::Good(_) | Lenient::Bad(IgnoredAny) => None,
+    });
+    let advisory = Advisory {
+        url: Some(format!("https://nvd.nist.gov/vuln/detail/{}", record.id)),
+        summary: english,
+        published: record.published.as_deref().and_then(date).map(Timestamp::as_second),
+        withdrawn: rated.rejected,
+        disputed: rated.disputed,
+        ..Advisory::new(&*record.id)
+    };
+    (!statements.is_empty()).then_some(Draft { modified, advisory, statements, rated: None })
 }
 
 fn add(metric: Metric, id: &str, rated: &mut Rated, parsed: &mut Parsed) {

@@ -265,7 +265,7 @@ fn join(known: &mut Statement, more: Statement) {
             *unclear = unclear.take().or(doubt);
         }
         (Says::Undetermined(_), says) => known.says = says,
-        (Says::Ranges { .. } | Says::FixedIn(_) | Says::Open { .. } | Says::NotAffected, _) => {}
+        (Says::Ranges { .. } | Says::FixedIn(_) | Says::Open { .. } | Says::NotAffected | Says::Configured(_), _) => {}
     }
 }
 

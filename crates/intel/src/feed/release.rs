@@ -62,7 +62,8 @@ pub(super) fn read(name: &str) -> Option<Target> {
         | Ecosystem::Hex
         | Ecosystem::Julia
         | Ecosystem::Pub
-        | Ecosystem::SwiftUrl => plain(None),
+        | Ecosystem::SwiftUrl
+        | Ecosystem::Generic => plain(None),
     })
 }
 

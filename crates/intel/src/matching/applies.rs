@@ -97,6 +97,7 @@ fn name_and_stream(module: &str) -> (&str, &str) {
 pub(super) fn bounds<'a>(says: &Says<&'a str>) -> impl Iterator<Item = &'a str> {
     let (intervals, fixed): (&[_], &[_]) = match says {
         Says::Ranges { intervals, .. } => (intervals, &[]),
+        Says::Configured(configured) => (&configured.intervals, &[]),
         Says::FixedIn(versions) => (&[], versions),
         Says::Open { .. } | Says::NotAffected | Says::Undetermined(_) => (&[], &[]),
     };

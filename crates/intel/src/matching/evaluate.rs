@@ -6,7 +6,7 @@
 //! Invariant: "not affected" needs either a comparison that worked for every interval, or a statement that holds for
 //! every version.
 
-use crate::record::{End, Interval, Says};
+use crate::record::{Configured, End, Interval, Says};
 use crate::version::{Incomparable, Read, Scheme};
 use model::advisory::{NotAffected, Outlook};
 use std::cmp::Ordering;
@@ -120,7 +120,23 @@ pub(crate) fn judge<'a>(says: &Says<&'a str>, installed: Installed<'_>) -> Judge
         Says::Undetermined(_) => {
             Judgement::plain(Outcome::Undecided("the source does not say which versions are affected".to_owned()))
         }
+        Says::Configured(configured) => in_configuration(configured, installed),
     }
+}
+
+/// As ranges; but what is affected only under a condition is undecided.
+fn in_configuration<'a>(says: &Configured<&'a str>, installed: Installed<'_>) -> Judgement<'a> {
+    let Configured { product: _, intervals, after, versions, unclear, condition } = says;
+    let begins_here = |interval: &Interval<&str>| {
+        interval.from.is_some_and(|from| after.contains(&from) && installed.compare(from) == Ok(Ordering::Equal))
+    };
+    let counting: Vec<Interval<&'a str>> = intervals.iter().filter(|i| !begins_here(i)).copied().collect();
+    let mut found = in_ranges(&counting, versions, *unclear, installed)
+        .unwrap_or_else(|why| Judgement::plain(Outcome::Undecided(why)));
+    if let (Some(condition), Outcome::Affected { .. }) = (condition, &found.outcome) {
+        found.outcome = Outcome::Undecided((*condition).to_owned());
+    }
+    found
 }
 
 fn fixed_in<'a>(versions: &[&'a str], installed: Installed<'_>) -> Judgement<'a> {

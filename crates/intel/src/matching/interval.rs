@@ -118,7 +118,7 @@ mod tests {
             End::Limit(end) => End::Limit(end.as_str()),
         };
         let mut out = String::new();
-        super::super::words::write_interval(&Interval { from: interval.from.as_deref(), end }, &mut out);
+        super::super::words::write_interval(&Interval { from: interval.from.as_deref(), end }, false, &mut out);
         out
     }
 

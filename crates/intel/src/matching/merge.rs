@@ -18,7 +18,7 @@ use crate::cvss;
 use crate::record::{Rated, is_cve};
 use crate::version::Scheme;
 use model::advisory::{AdvisoryRef, CvssScore, KevEntry, NotAffected, Outlook};
-use model::{Match, Severity, Timestamp, Verdict};
+use model::{Ecosystem, Match, Severity, Timestamp, Verdict};
 use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::{BTreeSet, HashMap};
@@ -56,6 +56,13 @@ pub(crate) struct Rules {
     pub(crate) is_os: bool,
     /// Vulnerabilities that the package does not have are left out.
     pub(crate) only_open: bool,
+}
+
+impl Rules {
+    /// Those of an ecosystem's packages whose versions are of a scheme.
+    pub(crate) const fn new(scheme: Scheme, ecosystem: Ecosystem, only_open: bool) -> Self {
+        Self { scheme, is_os: ecosystem.format().is_os(), only_open }
+    }
 }
 
 /// A score and who gave it.

@@ -3,8 +3,8 @@
 //! Written into one growing text, because there are as many as there are findings.
 
 use super::Witness;
-use super::evaluate::{Claim, Compared};
-use crate::record::{End, Interval, Says};
+use super::evaluate::{Claim, Compared, Outcome};
+use crate::record::{Configured, End, Interval, Says};
 use model::advisory::Outlook;
 
 /// How many intervals a text lists.
@@ -36,6 +36,9 @@ impl Witness<'_> {
         self.write_comparison(out);
         out.push_str(": ");
         self.write_label(out);
+        if let Says::Configured(configured) = &self.statement.says {
+            push_all(out, &[" of cpe:2.3:a:", configured.product]);
+        }
         out.push_str(" says ");
         self.write_claim(out);
         if self.advisory.withdrawn {
@@ -76,7 +79,7 @@ impl Witness<'_> {
             Compared::Listed => out.push_str(" is listed"),
             Compared::Inside(interval) => {
                 out.push(' ');
-                write_bounds(&interval, out);
+                write_bounds(&interval, begins_after(&self.statement.says, &interval), out);
                 order(out);
             }
         }
@@ -91,8 +94,11 @@ impl Witness<'_> {
             Claim::Version => push_all(out, &["affected: ", self.installed.version]),
             Claim::Within(interval) => {
                 out.push_str("affected: ");
-                write_interval(&interval, out);
+                write_interval(&interval, begins_after(&self.statement.says, &interval), out);
             }
+        }
+        if let (Says::Configured(_), Outcome::Undecided(why)) = (&self.statement.says, &self.judgement.outcome) {
+            push_all(out, &[" (", why, ")"]);
         }
         let stream = self.statement.stream.as_ref().map_or("", |stream| stream.name);
         match self.aside {
@@ -107,9 +113,14 @@ fn push_all(out: &mut String, texts: &[&str]) {
     texts.iter().for_each(|text| out.push_str(text));
 }
 
-fn write_bounds(interval: &Interval<&str>, out: &mut String) {
+/// Is the beginning of an interval not affected itself?
+fn begins_after(says: &Says<&str>, interval: &Interval<&str>) -> bool {
+    matches!(says, Says::Configured(says) if interval.from.is_some_and(|from| says.after.contains(&from)))
+}
+
+fn write_bounds(interval: &Interval<&str>, is_after: bool, out: &mut String) {
     if let Some(from) = interval.from {
-        push_all(out, &[">= ", from]);
+        push_all(out, &[if is_after { "> " } else { ">= " }, from]);
     }
     let (sign, end) = match interval.end {
         End::Never => return,
@@ -121,7 +132,7 @@ fn write_bounds(interval: &Interval<&str>, out: &mut String) {
 
 fn write_says(says: &Says<&str>, out: &mut String) {
     match says {
-        Says::Ranges { intervals, versions, unclear: _ } => write_ranges(intervals, versions, out),
+        Says::Ranges { intervals, versions, unclear: _ } => write_ranges(says, intervals, versions, out),
         Says::FixedIn(versions) => {
             out.push_str("fixed in ");
             for (at, version) in versions.iter().enumerate() {
@@ -140,10 +151,11 @@ fn write_says(says: &Says<&str>, out: &mut String) {
         }
         Says::NotAffected => out.push_str("never affected"),
         Says::Undetermined(claim) => out.push_str(claim),
+        Says::Configured(Configured { intervals, versions, .. }) => write_ranges(says, intervals, versions, out),
     }
 }
 
-fn write_ranges(intervals: &[Interval<&str>], versions: &[&str], out: &mut String) {
+fn write_ranges(says: &Says<&str>, intervals: &[Interval<&str>], versions: &[&str], out: &mut String) {
     if intervals.is_empty() {
         match versions.len() {
             0 => out.push_str("affected versions that cannot be read"),
@@ -154,17 +166,17 @@ fn write_ranges(intervals: &[Interval<&str>], versions: &[&str], out: &mut Strin
     out.push_str("affected: ");
     for (at, interval) in intervals.iter().take(INTERVALS_SHOWN).enumerate() {
         out.push_str(if at > 0 { ", " } else { "" });
-        write_interval(interval, out);
+        write_interval(interval, begins_after(says, interval), out);
     }
     if intervals.len() > INTERVALS_SHOWN {
         out.push_str(&format!(", {} more", intervals.len() - INTERVALS_SHOWN));
     }
 }
 
-/// An interval in mathematical notation: `[2.2, 2.2.28)`.
-pub(crate) fn write_interval(interval: &Interval<&str>, out: &mut String) {
+/// An interval in mathematical notation: `[2.2, 2.2.28)`; `is_after` is whether it begins after its beginning.
+pub(crate) fn write_interval(interval: &Interval<&str>, is_after: bool, out: &mut String) {
     match interval.from {
-        Some(from) => push_all(out, &["[", from]),
+        Some(from) => push_all(out, &[if is_after { "(" } else { "[" }, from]),
         None => out.push('('),
     }
     match interval.end {

@@ -7,6 +7,7 @@
 //! guesses.
 
 mod conan;
+pub mod cpe;
 mod native;
 mod npm;
 mod vers;
@@ -204,6 +205,7 @@ impl Syntax {
                 Scheme::Hackage => "hackage",
                 Scheme::Alpm => "alpm",
                 Scheme::OpenSsl => "openssl",
+                Scheme::Java => "java",
                 Scheme::Generic => "generic",
             },
         }

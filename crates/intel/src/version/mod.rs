@@ -13,6 +13,7 @@ mod cran;
 mod deb;
 mod gem;
 mod generic;
+mod java;
 mod maven;
 mod nuget;
 mod openssl;
@@ -26,6 +27,7 @@ use std::cmp::Ordering;
 use std::fmt;
 
 use model::Ecosystem;
+use model::software::{Versions, software};
 pub(crate) use read::Read;
 
 /// The longest version that is read, in bytes. Longer ones are [`Incomparable`].
@@ -72,6 +74,8 @@ pub enum Scheme {
     Alpm,
     /// OpenSSL's own versions, with patch letters.
     OpenSsl,
+    /// Java runtimes: `1.8.0_392`, `8u392`, `17.0.9`.
+    Java,
     /// Software of which no scheme is known.
     Generic,
 }
@@ -90,7 +94,7 @@ pub struct Incomparable {
 
 impl Scheme {
     /// Every scheme.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Apk,
         Self::Deb,
         Self::Rpm,
@@ -110,6 +114,7 @@ impl Scheme {
         Self::Hackage,
         Self::Alpm,
         Self::OpenSsl,
+        Self::Java,
         Self::Generic,
     ];
 
@@ -144,6 +149,25 @@ impl Scheme {
             Ecosystem::Packagist => Self::Composer,
             Ecosystem::NuGet => Self::NuGet,
             Ecosystem::Bitnami => Self::Bitnami,
+            Ecosystem::Generic => Self::Generic,
+        }
+    }
+
+    /// The scheme of a package's versions: software without a package manager has schemes of its own.
+    pub fn of_package(ecosystem: Ecosystem, name: &str) -> Self {
+        match software(name).filter(|_| ecosystem == Ecosystem::Generic) {
+            Some(software) => Self::of_software(software.versions),
+            None => Self::of(ecosystem),
+        }
+    }
+
+    /// The scheme of versions that are written so.
+    pub(crate) const fn of_software(versions: Versions) -> Self {
+        match versions {
+            Versions::OpenSsl => Self::OpenSsl,
+            Versions::Python => Self::Pep440,
+            Versions::Java => Self::Java,
+            Versions::Plain | Versions::OpenSsh | Versions::Patched | Versions::Levelled => Self::Generic,
         }
     }
 
@@ -169,6 +193,7 @@ impl Scheme {
             Self::Hackage => "hackage",
             Self::Alpm => "alpm",
             Self::OpenSsl => "openssl",
+            Self::Java => "java",
             Self::Generic => "generic",
         }
     }

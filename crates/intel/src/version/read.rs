@@ -3,8 +3,8 @@
 //! Invariant: [`Read::compare`] gives what [`Scheme::compare`] gives, which is made of it.
 
 use super::{
-    Incomparable, Scheme, Why, alpm, apk, composer, conan, cran, deb, gem, generic, maven, nuget, openssl, pep440,
-    pubspec, rpm, semver,
+    Incomparable, Scheme, Why, alpm, apk, composer, conan, cran, deb, gem, generic, java, maven, nuget, openssl,
+    pep440, pubspec, rpm, semver,
 };
 use std::cmp::Ordering;
 
@@ -32,6 +32,7 @@ enum Form<'a> {
     Rows(cran::Version<'a>),
     Alpm(alpm::Version<'a>),
     OpenSsl(openssl::Version<'a>),
+    Java(java::Version<'a>),
     Generic(generic::Version<'a>),
 }
 
@@ -66,6 +67,7 @@ impl<'a> Read<'a> {
             Form::Rows(version) => Ok(version.cmp(&rows_form(*scheme, other).map_err(refused)?)),
             Form::Alpm(version) => Ok(version.cmp(&alpm::Version::parse(other).map_err(refused)?)),
             Form::OpenSsl(version) => Ok(version.cmp(&openssl::Version::parse(other).map_err(refused)?)),
+            Form::Java(version) => Ok(version.cmp(&java::Version::parse(other).map_err(refused)?)),
             Form::Generic(version) => Ok(version.cmp(&generic::Version::parse(other).map_err(refused)?)),
         }
     }
@@ -89,6 +91,7 @@ fn form(scheme: Scheme, text: &str) -> Result<Form<'_>, Why> {
         Scheme::Cran | Scheme::Hackage => Form::Rows(rows_form(scheme, text)?),
         Scheme::Alpm => Form::Alpm(alpm::Version::parse(text)?),
         Scheme::OpenSsl => Form::OpenSsl(openssl::Version::parse(text)?),
+        Scheme::Java => Form::Java(java::Version::parse(text)?),
         Scheme::Generic => Form::Generic(generic::Version::parse(text)?),
     })
 }
@@ -115,6 +118,7 @@ fn semver_form(scheme: Scheme, text: &str) -> Result<semver::Version<'_>, Why> {
         | Scheme::Hackage
         | Scheme::Alpm
         | Scheme::OpenSsl
+        | Scheme::Java
         | Scheme::Generic => semver::Version::parse(text),
     }
 }

@@ -163,3 +163,18 @@ fn changes_ignore_dates_and_see_ratings_and_hashes() {
     let gone = changes(Some(&list(&one)), None).unwrap();
     assert_eq!(gone.hashes.len(), 1);
 }
+
+#[test]
+fn changes_see_a_day_on_which_support_ends() {
+    let feed = |day: &str| {
+        let text = format!(
+            r#"{{"schema_version":"1.2.0","generated_at":"2030-01-01T00:00:00Z","result":{{"name":"debian","label":"Debian",
+            "releases":[{{"name":"12","eolFrom":"{day}"}}]}}}}"#
+        );
+        open(&compile_one("debian.json", &text).remove(0))
+    };
+    let same = changes(Some(&feed("2028-06-30")), Some(&feed("2028-06-30"))).unwrap();
+    assert!(same.is_empty(), "{same:?}");
+    assert!(changes(Some(&feed("2028-06-30")), Some(&feed("2028-07-31"))).unwrap().end_of_life);
+    assert!(changes(None, Some(&feed("2028-06-30"))).unwrap().end_of_life);
+}

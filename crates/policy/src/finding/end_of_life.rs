@@ -1,7 +1,11 @@
 //! Operating systems that get no more security fixes.
 //!
-//! The dates are data: `rules/end-of-life.toml`, with their source. A release that is not in the table has no date and
-//! no finding, but a gap. Before a date nothing is said; the date itself is a boundary of time.
+//! The dates are data: those of a feed where one is imported, else the table `rules/end-of-life.toml`, with its source. A
+//! release that neither has gets no finding, but a gap. Before a date nothing is said; the date itself is a boundary of
+//! time.
+//!
+//! A feed tells the last day of support that is free for everyone, whoever gives it; the table tells Debian's own from
+//! the long-term support that follows. So where the table has both, the feed's day is the end of the second.
 
 use super::ImageFacts;
 use jiff::civil::Date;
@@ -33,21 +37,56 @@ pub struct EndOfLifeDate {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Table {
+    /// The state of the dates.
+    as_of: Date,
     release: Vec<EndOfLifeDate>,
+}
+
+fn table() -> &'static Table {
+    static PARSED: LazyLock<Table> =
+        LazyLock::new(|| toml::from_str(TABLE).expect("the table of end-of-life dates is checked by a test"));
+    &PARSED
 }
 
 /// Every release with a known date, by operating system, newest first.
 pub fn end_of_life_dates() -> &'static [EndOfLifeDate] {
-    static DATES: LazyLock<Vec<EndOfLifeDate>> = LazyLock::new(|| {
-        let table: Table = toml::from_str(TABLE).expect("the table of end-of-life dates is checked by a test");
-        table.release
-    });
-    &DATES
+    &table().release
+}
+
+/// What is known of the image's release, and who says so.
+struct Support {
+    os: String,
+    name: String,
+    release: String,
+    until: Date,
+    extended_until: Option<Date>,
+    source: String,
 }
 
 /// The moment after the last day of support.
 fn end_of(day: Date) -> Option<Timestamp> {
     Some(day.tomorrow().ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp())
+}
+
+fn support(facts: &ImageFacts<'_>) -> Option<Support> {
+    let known = date_of(facts);
+    let Some(feed) = facts.end_of_support else {
+        let EndOfLifeDate { os, name, release, until, extended_until, .. } = known?.clone();
+        let source = format!("Pratique's own table of {}", table().as_of);
+        return Some(Support { os, name, release, until, extended_until, source });
+    };
+    let day = |at: Timestamp| at.to_zoned(jiff::tz::TimeZone::UTC).date();
+    let last = day(feed.until);
+    let own =
+        known.filter(|known| known.release == feed.release && known.extended_until.is_some() && known.until < last);
+    Some(Support {
+        os: facts.inventory.os.as_ref()?.id.clone(),
+        name: feed.name.clone(),
+        release: feed.release.clone(),
+        until: own.map_or(last, |own| own.until),
+        extended_until: own.map(|_| last),
+        source: format!("feed {} of {}", feed.feed, day(feed.as_of)),
+    })
 }
 
 fn date_of(facts: &ImageFacts<'_>) -> Option<&'static EndOfLifeDate> {
@@ -61,14 +100,14 @@ fn date_of(facts: &ImageFacts<'_>) -> Option<&'static EndOfLifeDate> {
 
 /// The next end of a support period of the image's operating system.
 pub(super) fn boundary(facts: &ImageFacts<'_>) -> Option<Timestamp> {
-    let date = date_of(facts)?;
+    let date = support(facts)?;
     let ends = [Some(date.until), date.extended_until];
     ends.into_iter().flatten().filter_map(end_of).filter(|end| *end > facts.now).min()
 }
 
 /// The gap of a release that nobody told the end of: not the same as one that is supported.
 pub(super) fn gap(facts: &ImageFacts<'_>) -> Option<Gap> {
-    let os = facts.inventory.os.as_ref().filter(|_| date_of(facts).is_none())?;
+    let os = facts.inventory.os.as_ref().filter(|_| support(facts).is_none())?;
     // Packages of these flow on without releases, so there is no day on which support ends.
     if ROLLING.contains(&os.id.as_str()) {
         return None;
@@ -87,13 +126,13 @@ const ROLLING: [&str; 5] = ["arch", "wolfi", "chainguard", "gentoo", "opensuse-t
 
 /// Adds the end-of-life finding, if the day has passed.
 pub(super) fn add(facts: &ImageFacts<'_>, out: &mut Vec<Finding>) {
-    let Some(date) = date_of(facts) else { return };
+    let Some(date) = support(facts) else { return };
     if end_of(date.until).is_none_or(|end| facts.now < end) {
         return;
     }
     let extended = date.extended_until.filter(|day| end_of(*day).is_some_and(|end| facts.now < end));
     let severity = if extended.is_some() { Severity::Medium } else { Severity::High };
-    let because = match (extended, date.extended_until) {
+    let said = match (extended, date.extended_until) {
         (Some(day), _) => format!(
             "security support of {} {} ended on {}; long-term support, for a part of the packages, lasts until {day}",
             date.name, date.release, date.until
@@ -104,6 +143,7 @@ pub(super) fn add(facts: &ImageFacts<'_>, out: &mut Vec<Finding>) {
         ),
         (None, None) => format!("security support of {} {} ended on {}", date.name, date.release, date.until),
     };
+    let because = format!("{said}, as {} says", date.source);
     let evidence = Evidence {
         layer: None,
         path: Some(LayerPath::from("etc/os-release")),
@@ -126,12 +166,12 @@ pub(super) fn add(facts: &ImageFacts<'_>, out: &mut Vec<Finding>) {
         fixed_versions: Vec::new(),
         evidence: vec![evidence],
         because,
-        remediation: successor(date, facts.now),
+        remediation: successor(&date, facts.now),
         vulnerability: None,
     });
 }
 
-fn successor(date: &EndOfLifeDate, now: Timestamp) -> String {
+fn successor(date: &Support, now: Timestamp) -> String {
     let today = now.to_zoned(jiff::tz::TimeZone::UTC).date();
     let better = end_of_life_dates()
         .iter()

@@ -14,7 +14,7 @@ pub(crate) use malware::ALTERED;
 use crate::check;
 use crate::compliance;
 use crate::tuning::{CompiledTuning, Dismissed, Place};
-use model::advisory::BadHash;
+use model::advisory::{BadHash, EndOfSupport};
 use model::{
     Detector, Digest, EcosystemRelease, Evidence, Finding, Gap, ImageInventory, LayerPath, Match, PackageKey, Timestamp,
 };
@@ -35,6 +35,8 @@ pub struct ImageFacts<'a> {
     pub bad_hashes: &'a BTreeMap<Digest, Vec<BadHash>>,
     /// The releases that advisories are loaded for, of those that its packages need (`Intelligence::covers`).
     pub covered: &'a BTreeSet<EcosystemRelease>,
+    /// When the support of its operating system ends, as a feed says; the table of this crate is asked where none does.
+    pub end_of_support: Option<&'a EndOfSupport>,
     /// What was asked for: nothing is said about the rest.
     pub scanners: Scanners,
     /// The moment.

@@ -2,7 +2,7 @@
 //!
 //! `PRATIQUE_BLESS=1` rewrites the expectations.
 
-use model::advisory::BadHash;
+use model::advisory::{BadHash, EndOfSupport};
 use model::{Digest, EcosystemRelease, Finding, FindingKind, ImageInventory, Match, PackageKey, Timestamp};
 use policy::{CompiledTuning, ImageFacts, Place, Scanners, Show, compliance, findings, findings_boundary};
 use serde::{Deserialize, Serialize};
@@ -52,6 +52,7 @@ impl Known {
             matches: &self.matches,
             bad_hashes: &self.case.bad_hashes,
             covered: &self.covered,
+            end_of_support: None,
             scanners: Scanners::ALL,
             now: self.case.now,
             tuning: &self.tuning,
@@ -199,4 +200,44 @@ fn support_ends_on_the_day_after_its_last() {
     check("2026-07-11T23:59:59Z", None, Some("2026-07-12T00:00:00Z"));
     check("2026-07-12T00:00:00Z", Some("medium"), Some("2028-07-01T00:00:00Z"));
     check("2028-07-01T00:00:00Z", Some("high"), None);
+}
+
+#[test]
+fn a_feed_tells_when_support_ends_and_the_table_where_none_does() {
+    let known = case("debian-long-term-support");
+    let day = |text: &str| format!("{text}T00:00:00Z").parse().unwrap();
+    let told = |until: &str, release: &str| EndOfSupport {
+        feed: "end-of-life".to_owned(),
+        name: "Debian".to_owned(),
+        release: release.to_owned(),
+        as_of: day("2026-11-02"),
+        until: day(until),
+        extended_until: None,
+    };
+    let check = |feed: Option<&EndOfSupport>, now: &str, expect: Option<(&str, &str)>| {
+        let facts = ImageFacts { now: day(now), end_of_support: feed, ..known.facts() };
+        let found = findings(&facts, Show::Open);
+        let found = found.iter().find(|f| f.kind == FindingKind::EndOfLife);
+        assert_eq!(found.map(|f| (f.severity.as_str(), f.because.as_str())), expect, "{now}");
+    };
+    let table = "security support of Debian 12 ended on 2026-07-11; long-term support, for a part of the packages, lasts \
+                 until 2028-06-30, as Pratique's own table of 2026-08-22 says";
+    check(None, "2026-08-01", Some(("medium", table)));
+    // The end of Debian's own support stands in the table alone.
+    let longer = "security support of Debian 12 ended on 2026-07-11; long-term support, for a part of the packages, lasts \
+                  until 2029-01-31, as feed end-of-life of 2026-11-02 says";
+    check(Some(&told("2029-01-31", "12")), "2026-08-01", Some(("medium", longer)));
+    check(Some(&told("2029-01-31", "12")), "2026-07-01", None);
+    // A day that was brought forward counts at once.
+    let sooner = "security support of Debian 12 ended on 2026-01-31, as feed end-of-life of 2026-11-02 says";
+    check(Some(&told("2026-01-31", "12")), "2026-02-01", Some(("high", sooner)));
+    let facts = ImageFacts { now: day("2026-01-01"), ..known.facts() };
+    let feed = told("2026-01-31", "12");
+    let boundary = findings_boundary(&ImageFacts { end_of_support: Some(&feed), ..facts });
+    assert_eq!(boundary, Some(day("2026-02-01")));
+    // A release that only the feed knows.
+    let unknown = told("2026-01-31", "12.99");
+    check(Some(&unknown), "2026-01-01", None);
+    let high = "security support of Debian 12.99 ended on 2026-01-31, as feed end-of-life of 2026-11-02 says";
+    check(Some(&unknown), "2026-02-01", Some(("high", high)));
 }

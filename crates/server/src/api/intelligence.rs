@@ -206,7 +206,7 @@ pub(crate) async fn sync(
 /// 409 when one is under way, 422 when no feed is called so.
 pub(crate) fn begin_sync(state: &Shared, wanted: &[String]) -> Answer<Round> {
     let sources = state.engine.feed_sources(wanted)?;
-    Ok(state.engine.feed_rounds.begin(state.engine.library.folder(), sources)?)
+    Ok(state.engine.feed_rounds.begin(sources)?)
 }
 
 /// Downloads one feed after the other. It goes on when the client leaves.

@@ -118,7 +118,9 @@ fn target(release: Option<&EcosystemRelease>, group: &Group<'_>) -> Option<Strin
         group.issues.iter().filter_map(|issue| issue.desired.finding.fixed_versions.first()).collect();
     match release {
         Some(release) => {
-            let scheme = Scheme::of(release.ecosystem);
+            let package = group.issues.iter().find_map(|issue| issue.desired.finding.package.as_ref());
+            let name = package.map_or("", |package| package.name.as_str());
+            let scheme = Scheme::of_package(release.ecosystem, name);
             versions.sort_by(|a, b| scheme.order(a, b));
         }
         None => versions.sort(),

@@ -8,7 +8,7 @@ use super::columns::{bytes, hexes_json};
 use super::failure::About as _;
 use crate::Result;
 use crate::packed::{json, sha256};
-use model::{Digest, EcosystemRelease, PackageKey};
+use model::{Digest, Ecosystem, EcosystemRelease, PackageFormat, PackageKey};
 use std::collections::BTreeSet;
 
 /// Cut where the last byte of the hash has none of these bits: one in 64.
@@ -39,7 +39,9 @@ pub(super) struct PackageSet {
 impl Interned {
     pub(super) fn of(key: &PackageKey) -> Result<Self> {
         let text = json(key)?;
-        let ecosystem = key.ecosystem();
+        // Also software whose name has no advisories yet: a later version of the program may know it.
+        let unlisted = || (key.format == PackageFormat::Generic).then_some(EcosystemRelease::of(Ecosystem::Generic));
+        let ecosystem = key.ecosystem().or_else(unlisted);
         Ok(Self {
             hash: sha256(text.as_bytes()),
             base: ecosystem.as_ref().map(|e| e.ecosystem.to_string()),
@@ -186,7 +188,6 @@ pub(super) async fn keys_of(tx: &mut Tx, inventory: i64) -> Result<Vec<String>> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model::PackageFormat;
 
     fn interned(count: usize, skip: usize) -> Vec<Interned> {
         let key = |n: usize| PackageKey::new(PackageFormat::Npm, format!("p{n}"), "1");
@@ -202,6 +203,13 @@ mod tests {
         check("a--b_.c", "a-b-c");
         check("@babel/core", "@babel/core");
         check("libssl1.1", "libssl1-1");
+    }
+
+    #[test]
+    fn software_is_touched_by_name_before_it_is_listed() {
+        let base = |name: &str| Interned::of(&PackageKey::new(PackageFormat::Generic, name, "1")).unwrap().base;
+        assert_eq!(base("openssl").as_deref(), Some("Generic"));
+        assert_eq!(base("some-tool").as_deref(), Some("Generic"));
     }
 
     #[test]

@@ -122,6 +122,24 @@ async fn a_database_of_a_newer_version_is_refused() {
 }
 
 #[tokio::test]
+async fn software_that_was_stored_without_advisories_is_matched_once_more() {
+    let folder = tempfile::tempdir().unwrap();
+    open(folder.path()).await.close().await;
+    sql(
+        folder.path(),
+        r#"INSERT INTO packages (hash, key, name, stale)
+           VALUES (x'01', '{"format":"generic","name":"redis","version":"7.0.0"}', 'redis', 0),
+                  (x'02', '{"format":"luarocks","name":"redis","version":"7.0.0"}', 'redis', 0)"#,
+    )
+    .await;
+    sql(folder.path(), "DELETE FROM _sqlx_migrations WHERE version = 20").await;
+    open(folder.path()).await.close().await;
+    let count = |what: &'static str| number(folder.path(), what);
+    assert_eq!(count("SELECT count(*) FROM packages WHERE stale = 1").await, 1);
+    assert_eq!(count("SELECT count(*) FROM packages WHERE base = 'Generic' AND hash = x'01'").await, 1);
+}
+
+#[tokio::test]
 async fn partial_files_go_when_nobody_else_has_the_store_open() {
     let folder = tempfile::tempdir().unwrap();
     let partial = folder.path().join("blobs/ab/.partial-x");
@@ -140,6 +158,14 @@ async fn partial_files_go_when_nobody_else_has_the_store_open() {
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
     panic!("the partial file stays");
+}
+
+/// The number that a query gives on the database of a closed store.
+async fn number(folder: &Path, query: &'static str) -> i64 {
+    use sqlx::Connection as _;
+    let url = format!("sqlite://{}", folder.join("pratique.db").display());
+    let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
+    sqlx::query_scalar(query).fetch_one(&mut connection).await.unwrap()
 }
 
 /// Runs one statement on the database of a closed store.

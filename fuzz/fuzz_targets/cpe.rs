@@ -1,0 +1,6 @@
+//! A CPE name.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| fuzz::cpe(data));
