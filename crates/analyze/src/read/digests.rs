@@ -1,8 +1,8 @@
 //! Digests of programs, computed while the files that follow are searched.
 //!
 //! Not here: which files get one ([`super::checksums`]). Small programs are copied into a batch, which a thread of its
-//! own computes; whoever finds that thread busy computes the batch instead of waiting for it. Large ones are computed as
-//! their content comes. Invariant: every program gets one set of digests, and which thread computed
+//! own computes; whoever finds that thread busy computes the batch instead of waiting for it. Pieces of large ones go the
+//! same way. Invariant: every program gets one set of digests, and which thread computed
 //! them shows nowhere.
 
 use super::checksums::{Hashers, Wanted, digest_of};
@@ -18,7 +18,7 @@ use std::sync::mpsc::{Receiver, SyncSender};
 /// Bytes of programs that are computed together.
 const BATCH_BYTES: usize = 12 << 20;
 
-/// Larger programs are not copied: side by side with the others they would take longer than alone.
+/// Larger programs are computed alone: side by side with the others they would take longer.
 pub(super) const COPIED_BYTES_MAX: usize = BATCH_BYTES / 4;
 
 /// One is filled while the other is computed.
@@ -51,19 +51,28 @@ pub(super) struct Summing {
 }
 
 impl Summing {
-    pub(super) fn new(wanted: Wanted) -> Self {
+    fn new(wanted: Wanted) -> Self {
         Self { sha256: Sha256::new(), others: wanted.hashers() }
     }
 
-    pub(super) fn update(&mut self, piece: &[u8]) {
+    fn update(&mut self, piece: &[u8]) {
         self.sha256.update(piece);
         self.others.update(piece);
     }
 
-    pub(super) fn finish(self, number: u32, path: &LayerPath) -> Digested {
+    fn finish(self, number: u32, path: LayerPath) -> Digested {
         let sha256 = Digest::from_bytes(self.sha256.finalize().into());
-        Digested { number, path: path.clone(), sha256, checksums: self.others.finish() }
+        Digested { number, path, sha256, checksums: self.others.finish() }
     }
+}
+
+/// A program whose content comes in pieces. One at a time.
+#[derive(Debug)]
+pub(super) enum Large {
+    /// There is no memory for copies.
+    Here(Box<Summing>),
+    /// Its pieces go into batches.
+    There,
 }
 
 /// A program in a batch.
@@ -75,17 +84,34 @@ struct Program {
     place: Range<usize>,
 }
 
+/// What a large program adds to batches, in this order.
+#[derive(Debug)]
+enum Step {
+    Begin(Wanted),
+    Piece(Range<usize>),
+    /// Number and path, unless its content was cut short.
+    End(Option<(u32, LayerPath)>),
+}
+
 /// Copies of programs.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     content: Vec<u8>,
     programs: Vec<Program>,
+    steps: Vec<Step>,
 }
 
 impl Batch {
-    /// Computes all of it, and leaves it empty.
-    fn digest(&mut self, out: &mut Vec<Digested>) {
-        let Self { content, programs } = self;
+    /// Copies some bytes. Answers where they lie.
+    fn copy(&mut self, bytes: &[u8]) -> Range<usize> {
+        let start = self.content.len();
+        self.content.extend_from_slice(bytes);
+        start..self.content.len()
+    }
+
+    /// Computes all of it, and leaves it empty. `open` is the large program whose pieces come.
+    fn digest(&mut self, open: &mut Option<Summing>, out: &mut Vec<Digested>) {
+        let Self { content, programs, steps } = self;
         let needs_md5 = |program: &&Program| program.wanted.md5;
         let contents: Vec<&[u8]> =
             programs.iter().filter(needs_md5).map(|program| &content[program.place.clone()]).collect();
@@ -98,15 +124,23 @@ impl Batch {
             let checksums = md5.into_iter().chain(others).collect();
             out.push(Digested { number, path, sha256: digest_of(content), checksums });
         }
+        for step in steps.drain(..) {
+            match step {
+                Step::Begin(wanted) => *open = Some(Summing::new(wanted)),
+                Step::Piece(place) => open.iter_mut().for_each(|open| open.update(&content[place.clone()])),
+                Step::End(None) => *open = None,
+                Step::End(Some((number, path))) => out.extend(open.take().map(|open| open.finish(number, path))),
+            }
+        }
         content.clear();
     }
 }
 
 /// Computes batches as they come and sends them back empty. Answers what it computed.
 pub(super) fn compute(full: Receiver<Batch>, empty: &SyncSender<Batch>) -> Vec<Digested> {
-    let mut done = Vec::new();
+    let (mut open, mut done) = (None, Vec::new());
     for mut batch in full {
-        batch.digest(&mut done);
+        batch.digest(&mut open, &mut done);
         // The other side is gone when it has sent everything.
         drop(empty.send(batch));
     }
@@ -120,51 +154,91 @@ pub(super) struct Digests<'m> {
     /// Until the last batch is given away.
     full: Option<SyncSender<Batch>>,
     empty: Receiver<Batch>,
-    /// The memory of each batch that was made.
+    /// The memory of the batches, once there is one.
     held: Vec<Held<'m>>,
+    is_second_made: bool,
     done: Vec<Digested>,
 }
 
 impl<'m> Digests<'m> {
     pub(super) fn new(memory: &'m MemoryBudget, full: SyncSender<Batch>, empty: Receiver<Batch>) -> Self {
-        Self { memory, batch: Batch::default(), full: Some(full), empty, held: Vec::new(), done: Vec::new() }
+        Self {
+            memory,
+            batch: Batch::default(),
+            full: Some(full),
+            empty,
+            held: Vec::new(),
+            is_second_made: false,
+            done: Vec::new(),
+        }
     }
 
-    /// Copies a program; its digests are computed later. False when it is too large, or when there is no memory.
-    pub(super) fn take(&mut self, number: u32, path: &LayerPath, wanted: Wanted, content: &[u8]) -> bool {
-        if content.len() > COPIED_BYTES_MAX || self.held.is_empty() && !self.make_batch() {
-            return false;
+    /// Copies a program, so that its digests are computed later; computes them when it is large or there is no memory.
+    pub(super) fn take(&mut self, number: u32, path: &LayerPath, wanted: Wanted, content: &[u8]) {
+        if content.len() > COPIED_BYTES_MAX || !self.has_room() {
+            let mut summing = Summing::new(wanted);
+            summing.update(content);
+            return self.done.push(summing.finish(number, path.clone()));
         }
         if self.batch.content.len() + content.len() > BATCH_BYTES {
             self.pass_on();
         }
-        let start = self.batch.content.len();
-        self.batch.content.extend_from_slice(content);
-        let place = start..self.batch.content.len();
+        let place = self.batch.copy(content);
         self.batch.programs.push(Program { number, path: path.clone(), wanted, place });
-        true
     }
 
-    /// Keeps what was computed elsewhere.
-    pub(super) fn keep(&mut self, digested: Digested) {
-        self.done.push(digested);
-    }
-
-    fn make_batch(&mut self) -> bool {
-        let mut held = Held::none(self.memory);
-        let has_room = self.held.len() < BATCHES && held.grow_to(BATCH_BYTES as u64);
-        if has_room {
-            self.held.push(held);
+    /// Begins a program whose content comes in pieces.
+    pub(super) fn begin(&mut self, wanted: Wanted) -> Large {
+        if !self.has_room() {
+            return Large::Here(Box::new(Summing::new(wanted)));
         }
-        has_room
+        self.batch.steps.push(Step::Begin(wanted));
+        Large::There
     }
 
-    /// Gives the batch away for an empty one; computes it when there is none.
+    /// Takes the next piece.
+    pub(super) fn piece(&mut self, large: &mut Large, piece: &[u8]) {
+        match large {
+            Large::Here(summing) => summing.update(piece),
+            Large::There => {
+                if self.batch.content.len() + piece.len() > BATCH_BYTES {
+                    self.pass_on();
+                }
+                let place = self.batch.copy(piece);
+                self.batch.steps.push(Step::Piece(place));
+            }
+        }
+    }
+
+    /// Ends it. One that is not complete gets no digest.
+    pub(super) fn end(&mut self, large: Large, number: u32, path: &LayerPath, complete: bool) {
+        match large {
+            Large::Here(summing) if complete => self.done.push(summing.finish(number, path.clone())),
+            Large::Here(_) => {}
+            Large::There => self.batch.steps.push(Step::End(complete.then(|| (number, path.clone())))),
+        }
+    }
+
+    /// Is there memory for all batches?
+    fn has_room(&mut self) -> bool {
+        if self.held.is_empty() {
+            let mut held = [Held::none(self.memory), Held::none(self.memory)];
+            if held.iter_mut().all(|held| held.grow_to(BATCH_BYTES as u64)) {
+                self.held.extend(held);
+            }
+        }
+        !self.held.is_empty()
+    }
+
+    /// Gives the batch away for an empty one. When there is none it computes the batch, or waits, because pieces of a
+    /// program have to stay together.
     fn pass_on(&mut self) {
         let next = match self.empty.try_recv() {
             Ok(empty) => empty,
-            Err(_) if self.make_batch() => Batch::default(),
-            Err(_) => return self.batch.digest(&mut self.done),
+            Err(_) if !std::mem::replace(&mut self.is_second_made, true) => Batch::default(),
+            Err(_) if self.batch.steps.is_empty() => return self.batch.digest(&mut None, &mut self.done),
+            // The other side only goes away when it panics; then nobody looks at the result.
+            Err(_) => self.empty.recv().unwrap_or_default(),
         };
         let batch = std::mem::replace(&mut self.batch, next);
         self.send(batch);
@@ -180,7 +254,7 @@ impl<'m> Digests<'m> {
     /// Gives the last batch away. What the other side computes is still to come.
     pub(super) fn finish(&mut self) -> Vec<Digested> {
         let last = std::mem::take(&mut self.batch);
-        if !last.programs.is_empty() {
+        if !last.programs.is_empty() || !last.steps.is_empty() {
             self.send(last);
         }
         self.full = None;
@@ -224,22 +298,51 @@ mod tests {
 
     #[test]
     fn programs_get_the_digests_of_their_own_bytes() {
-        let sizes: Vec<usize> = (0..60).map(|n| (n * n * 769) % (3 << 20)).collect();
-        for (one, (bytes, number)) in digested(&sizes, 1 << 30).into_iter().zip(sizes.iter().zip(0_u32..)) {
-            let one = one.expect("it is small enough");
-            let content = content(*bytes, number);
-            let wanted = Wanted { md5: number % 3 != 0, sha1: number % 5 == 0 };
-            assert_eq!(one.sha256, digest_of(&content), "{number}");
-            assert_eq!(one.checksums, wanted.of(&content), "{number}");
+        let sizes: Vec<usize> = (0..20).map(|n| (n * n * 92_311) % (4 << 20)).collect();
+        for memory in [2 * BATCH_BYTES - 1, 2 * BATCH_BYTES] {
+            for (one, (bytes, number)) in digested(&sizes, memory as u64).into_iter().zip(sizes.iter().zip(0_u32..)) {
+                let one = one.expect("every program gets digests");
+                let content = content(*bytes, number);
+                let wanted = Wanted { md5: number % 3 != 0, sha1: number % 5 == 0 };
+                assert_eq!(one.sha256, digest_of(&content), "{number}");
+                assert_eq!(one.checksums, wanted.of(&content), "{number}");
+            }
         }
     }
 
     #[test]
-    fn a_large_program_and_one_without_memory_are_left_to_the_caller() {
-        assert!(digested(&[COPIED_BYTES_MAX + 1], 1 << 30)[0].is_none());
-        assert!(digested(&[10], (BATCH_BYTES - 1) as u64)[0].is_none());
-        assert!(digested(&[10; 3], BATCH_BYTES as u64).iter().all(Option::is_some));
-        let of_one_batch = digested(&[3 << 20; 12], BATCH_BYTES as u64);
-        assert!(of_one_batch.iter().all(Option::is_some), "a batch is computed when there is no other");
+    fn the_pieces_of_a_large_program_stay_together() {
+        const PIECE_BYTES: usize = 256 << 10;
+        for memory in [0, 1 << 30] {
+            let memory = MemoryBudget::new(memory);
+            let (full_tx, full_rx) = sync_channel(BATCHES);
+            let (empty_tx, empty_rx) = sync_channel(BATCHES);
+            let mut done = std::thread::scope(|scope| {
+                let computing = scope.spawn(move || compute(full_rx, &empty_tx));
+                let mut digests = Digests::new(&memory, full_tx, empty_rx);
+                let wanted = Wanted { md5: true, sha1: false };
+                for number in 0..5_u32 {
+                    let path = LayerPath::from("usr/bin/large");
+                    let mut large = digests.begin(wanted);
+                    // The last is larger than both batches together.
+                    for piece in content(number as usize * (7 << 20), number).chunks(PIECE_BYTES) {
+                        digests.piece(&mut large, piece);
+                    }
+                    digests.end(large, number, &path, number != 3);
+                    digests.take(100 + number, &path, wanted, &content(2 << 20, number));
+                }
+                let mut done = digests.finish();
+                done.extend(computing.join().unwrap());
+                done
+            });
+            done.retain(|one| one.number < 100);
+            done.sort_by_key(|one| one.number);
+            assert_eq!(done.iter().map(|one| one.number).collect::<Vec<_>>(), [0, 1, 2, 4]);
+            for one in done {
+                let content = content(one.number as usize * (7 << 20), one.number);
+                assert_eq!(one.sha256, digest_of(&content), "{}", one.number);
+                assert_eq!(one.checksums, Wanted { md5: true, sha1: false }.of(&content), "{}", one.number);
+            }
+        }
     }
 }

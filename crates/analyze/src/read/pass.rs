@@ -2,7 +2,7 @@
 
 use super::checksums::{Checksums, is_worth_a_digest};
 use super::chunks::Chunks;
-use super::digests::{COPIED_BYTES_MAX, Digests, Summing};
+use super::digests::{COPIED_BYTES_MAX, Digests, Large};
 use super::gaps::Gaps;
 use super::inspect::Uninspected;
 use super::windows::SecretWindows;
@@ -281,24 +281,24 @@ impl<'r> Pass<'r> {
             return self.spooled(walker, entry, plan);
         }
         let mut scratch = std::mem::take(&mut self.scratch);
-        let mut summing = self.summing(entry, plan);
+        let mut large = self.large(entry, plan);
         scratch.clear();
         let walked = walker.pieces(|piece| {
-            if let Some(summing) = &mut summing {
-                summing.update(piece);
+            if let Some(large) = &mut large {
+                self.digests.piece(large, piece);
             }
             scratch.extend_from_slice(piece);
             true
         });
-        self.look(entry, plan, &scratch, walked.is_ok(), summing);
+        self.look(entry, plan, &scratch, walked.is_ok(), large);
         self.scratch = scratch;
         walked.err()
     }
 
-    /// Digests of a large program are computed while its content is put together, which is when the processor waits.
-    fn summing(&self, entry: &FileEntry<'_>, plan: Plan) -> Option<Summing> {
+    /// Digests of a large program are computed while its content is put together.
+    fn large(&mut self, entry: &FileEntry<'_>, plan: Plan) -> Option<Large> {
         let is_large = entry.bytes > COPIED_BYTES_MAX as u64;
-        (plan.digest && is_large).then(|| Summing::new(self.checksums.wanted(entry.path)))
+        (plan.digest && is_large).then(|| self.digests.begin(self.checksums.wanted(entry.path)))
     }
 
     /// Makes the scratch buffer large enough, if the budget allows it.
@@ -335,17 +335,17 @@ impl<'r> Pass<'r> {
             Err(error) => return self.spool_fails(error),
         };
         let mut failed = None;
-        let mut summing = self.summing(entry, plan);
+        let mut large = self.large(entry, plan);
         let walked = walker.pieces(|piece| {
-            if let Some(summing) = &mut summing {
-                summing.update(piece);
+            if let Some(large) = &mut large {
+                self.digests.piece(large, piece);
             }
             failed = file.write_all(piece).err();
             failed.is_none()
         });
         let shown = match failed {
             Some(error) => Err(error),
-            None => file.content().map(|bytes| self.look(entry, plan, (*bytes).as_ref(), walked.is_ok(), summing)),
+            None => file.content().map(|bytes| self.look(entry, plan, (*bytes).as_ref(), walked.is_ok(), large)),
         };
         match shown {
             Ok(()) => walked.err(),
@@ -436,19 +436,14 @@ impl<'r> Pass<'r> {
     }
 
     /// Shows one whole file to those who want it, and sees to its digests if nobody has yet.
-    fn look(&mut self, entry: &FileEntry<'_>, plan: Plan, content: &[u8], complete: bool, summed: Option<Summing>) {
+    fn look(&mut self, entry: &FileEntry<'_>, plan: Plan, content: &[u8], complete: bool, large: Option<Large>) {
         let number = self.next_number();
         let wanted = self.checksums.wanted(entry.path);
         self.look_into(entry, plan, content, complete);
-        if !plan.digest || !complete {
-            return;
-        }
-        if let Some(summed) = summed {
-            self.digests.keep(summed.finish(number, entry.path));
-        } else if !self.digests.take(number, entry.path, wanted, content) {
-            let mut summing = Summing::new(wanted);
-            summing.update(content);
-            self.digests.keep(summing.finish(number, entry.path));
+        if let Some(large) = large {
+            self.digests.end(large, number, entry.path, complete);
+        } else if plan.digest && complete {
+            self.digests.take(number, entry.path, wanted, content);
         }
     }
 
@@ -505,7 +500,7 @@ impl<'r> Pass<'r> {
     /// Reads a file that nobody wants whole: hashes it, if its mode or its first bytes make it worth it, and searches
     /// it for secrets in windows. The first piece holds those bytes, because blocks of archives and chunks are aligned.
     fn stream(&mut self, walker: &mut Walker<&mut Chunks>, entry: &FileEntry<'_>, plan: Plan) -> Option<Broken> {
-        let mut summing: Option<Summing> = None;
+        let mut large: Option<Large> = None;
         let searches = plan.secrets && self.has_observation_room(Detector::Secrets);
         let detector = self.request.detectors.secrets();
         let mut windows = searches.then(|| {
@@ -517,16 +512,16 @@ impl<'r> Pass<'r> {
         let mut unsearched = false;
         let result = walker.pieces(|piece| {
             if std::mem::take(&mut is_first) {
-                summing = plan.digest.then(|| Summing::new(self.checksums.wanted(entry.path)));
+                large = plan.digest.then(|| self.digests.begin(self.checksums.wanted(entry.path)));
                 unsearched = self.is_too_large_for_malware(entry, piece);
             }
-            if let Some(summing) = &mut summing {
-                summing.update(piece);
+            if let Some(large) = &mut large {
+                self.digests.piece(large, piece);
             }
             if let Some(windows) = &mut windows {
                 windows.push(piece, &mut found);
             }
-            summing.is_some() || windows.is_some()
+            large.is_some() || windows.is_some()
         });
         if unsearched {
             self.too_large(Detector::Malware, entry, self.limits.malware_file_bytes_max);
@@ -539,8 +534,8 @@ impl<'r> Pass<'r> {
                 self.gaps.push_gap(Detector::Secrets, gap);
             }
         }
-        if let (Ok(()), Some(summed)) = (&result, summing) {
-            self.digests.keep(summed.finish(self.next_number(), entry.path));
+        if let Some(large) = large {
+            self.digests.end(large, self.next_number(), entry.path, result.is_ok());
         }
         result.err()
     }
