@@ -3,7 +3,7 @@
 use crate::intelligence::Intelligence;
 use crate::meta::{FeedKind, FeedMeta};
 use model::inventory::OsRelease;
-use model::{Detector, EcosystemRelease, Gap, GapReason, Package, Timestamp};
+use model::{Detector, EcosystemRelease, Gap, GapReason, Package, PackageFormat, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// One broken record in so many is worth a gap: a feed of which a large part was lost does not clear anything.
@@ -37,8 +37,11 @@ pub(crate) fn find(
         }
     }
     for (scope, count) in strangers {
-        let detail =
-            format!("no advisories for {scope}: {} were not checked; no feed for it is supported", counted(count));
+        let were = if count == 1 { "was" } else { "were" };
+        let detail = format!(
+            "no advisories for {scope}: {} {were} not checked; no feed that has them is supported",
+            counted(count)
+        );
         found.insert(gap(&scope, GapReason::NoAdvisories, detail));
     }
     for (release, count) in releases {
@@ -61,6 +64,9 @@ pub(crate) fn find(
 /// A package of a format without advisories, or of a distribution that is unknown or not supported, by what can be said
 /// of it.
 fn stranger(package: &Package, os: Option<&OsRelease>) -> String {
+    if package.key.format == PackageFormat::Generic {
+        return "software that NVD is not asked for".to_owned();
+    }
     if !package.key.format.is_os() {
         return format!("{} packages", package.key.format);
     }

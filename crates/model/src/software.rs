@@ -5,8 +5,9 @@
 //! To add one: a line in [`SOFTWARE`], with the name that an analyzer, a folder of a Nix store or a bill of materials
 //! uses in `pkg:generic/NAME@VERSION`. Software that is not listed has no advisories, and a gap says so.
 //!
-//! Source of vendors and products: NVD's CVE records ("CVE API 2.0", `configurations`) and its CPE dictionary. NVD renamed
-//! some over the years without rewriting older records, hence several for one program.
+//! Source of vendors and products: NVD's CVE records ("CVE API 2.0", `configurations`), its CPE dictionary, and the CPE
+//! names in Bitnami's vulnerability database. NVD renamed some over the years without rewriting older records, hence several
+//! for one program.
 
 /// One program or library.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +52,7 @@ const fn versioned(name: &'static str, products: &'static [&'static str], versio
     Software { name, products, kin: &[], versions }
 }
 
-const NODE: &[&str] = &["nodejs:node.js", "nodejs:nodejs", "joyent:nodejs"];
+const NODE: &[&str] = &["nodejs:node.js", "joyent:node.js"];
 const PYTHON: &[&str] = &["python:python", "python_software_foundation:python"];
 const HTTPD: &[&str] = &["apache:http_server"];
 const NGINX: &[&str] = &["f5:nginx", "f5:nginx_open_source", "igor_sysoev:nginx", "nginx:nginx"];
@@ -91,21 +92,18 @@ pub const SOFTWARE: &[Software] = &[
     plain("perl", &["perl:perl"]),
     plain("php", &["php:php"]),
     plain("postgresql", &["postgresql:postgresql"]),
-    plain("proftpd", &["proftpd:proftpd", "proftpd_project:proftpd"]),
+    plain("proftpd", &["proftpd:proftpd"]),
     versioned("python", PYTHON, Versions::Python),
     versioned("python3", PYTHON, Versions::Python),
     plain("redis", &["redis:redis", "redislabs:redis", "pivotal_software:redis"]),
     versioned("ruby", &["ruby-lang:ruby"], Versions::Levelled),
     plain("rust", &["rust-lang:rust"]),
-    plain("squid", &["squid-cache:squid", "squid:squid"]),
+    plain("squid", &["squid-cache:squid"]),
     plain("traefik", &["traefik:traefik", "containous:traefik"]),
     plain("unbound", &["nlnetlabs:unbound"]),
     plain("util-linux", &["kernel:util-linux"]),
     plain("valkey", &["lfprojects:valkey", "linuxfoundation:valkey", "valkey-io:valkey"]),
-    plain(
-        "varnish",
-        &["varnish-cache:varnish", "varnish-software:varnish_cache", "varnish_cache_project:varnish_cache"],
-    ),
+    plain("varnish", &["varnish-software:varnish_cache", "varnish_cache_project:varnish_cache"]),
     plain("wordpress", &["wordpress:wordpress"]),
     plain("xz", &["tukaani:xz"]),
     plain("zstd", &["facebook:zstandard"]),

@@ -66,7 +66,7 @@ pub fn squash(input: &SquashInput<'_>) -> ImageInventory {
     gaps.extend(gaps::of_rules(input));
     let owners = owners(&mut tree, &facts);
     let stored = if input.only.contains(&Detector::Packages) { assembled::of_store(&tree) } else { Vec::new() };
-    let better = assembled::Better::new(&tree, &owners);
+    let better = assembled::Better::new(&tree, &facts, &owners);
     let found = os_packages.into_packages().chain(origin::language_packages(&tree, &facts));
     let found = found.chain(assembled::originated(&stored)).filter(|found| !better.than(found));
     let packages = merge_packages(found, os.as_ref(), &owners, input.layers);

@@ -196,6 +196,27 @@ fn a_manifest_that_an_os_package_owns_has_an_owner() {
 }
 
 #[test]
+fn a_program_of_a_bitnami_application_is_that_application() {
+    let document = r#"{"spdxVersion":"SPDX-2.3","packages":[{"name":"java","versionInfo":"17.0.9-11",
+        "externalRefs":[{"referenceLocator":"pkg:bitnami/java@17.0.9-11"}]}]}"#;
+    let release = "JAVA_VERSION=\"17.0.9\"\n";
+    let image = squashed(&[LayerBuilder::files(&[
+        ("opt/bitnami/java/.spdx-java.spdx", document),
+        ("opt/bitnami/java/release", release),
+        ("opt/bitnami/other/release", release),
+    ])]);
+    assert_eq!(
+        image_packages(&image),
+        [
+            "pkg:bitnami/java@17.0.9-11 0:opt/bitnami/java/.spdx-java.spdx",
+            "pkg:generic/openjdk@17.0.9 0:opt/bitnami/other/release"
+        ]
+    );
+    let undescribed = squashed(&[LayerBuilder::files(&[("opt/bitnami/java/release", release)])]);
+    assert_eq!(image_packages(&undescribed), ["pkg:generic/openjdk@17.0.9 0:opt/bitnami/java/release"]);
+}
+
+#[test]
 fn a_package_is_owned_only_when_every_place_is() {
     let apk = apk_installed(&[ApkPackage {
         name: "npm",

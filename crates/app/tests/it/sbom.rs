@@ -170,3 +170,41 @@ fn bills_of_materials_of_syft_give_the_rows_of_our_own_reading() {
     let reference = format!("docker-archive:{}", plain.display());
     agrees_with_syft(&syft, home.path(), &intel, &reference, &reference);
 }
+
+#[test]
+fn software_without_a_package_manager_is_matched_with_nvd_and_explained() {
+    let home = tempfile::tempdir().expect("a folder");
+    let record = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/quality/records/generic/nvdcve.json");
+    let intel = home.path().join("intel").to_str().expect("UTF-8").to_owned();
+    let component = |name: &str, version: &str| {
+        format!(
+            r#"{{"type":"application","name":"{name}","version":"{version}","purl":"pkg:generic/{name}@{version}"}}"#
+        )
+    };
+    let components =
+        [component("openssl", "3.0.1"), component("openssl", "3.0.7"), component("some-tool", "1")].join(",");
+    let document = home.path().join("made.cdx.json");
+    let text = format!(r#"{{"bomFormat":"CycloneDX","specVersion":"1.5","components":[{components}]}}"#);
+    std::fs::write(&document, text).expect("written");
+    let reference = format!("sbom:{}", document.display());
+    let gap = |report: &Value, expect: &str| {
+        let gaps = report["gaps"].as_array().expect("gaps").iter().map(|gap| gap["detail"].to_string());
+        let found: Vec<String> = gaps.filter(|gap| gap.contains(expect)).collect();
+        assert_eq!(found.len(), 1, "{expect}: {}", report["gaps"]);
+    };
+    // A feed that says nothing of it is no answer.
+    let other = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/feeds/end-of-life/input");
+    run_ok(home.path(), &["feeds", "import", "--from", other.to_str().expect("UTF-8"), "--intel", &intel]);
+    gap(&report(home.path(), &intel, &reference), "no advisories for software without a package manager: 2 packages");
+    run_ok(home.path(), &["feeds", "import", "--from", record.to_str().expect("UTF-8"), "--intel", &intel]);
+    let found = report(home.path(), &intel, &reference);
+    gap(&found, "no advisories for software that NVD is not asked for: 1 package was not checked");
+    let vulnerabilities =
+        found["findings"].as_array().expect("findings").iter().filter(|f| f["kind"] == "vulnerability");
+    let told: Vec<String> = vulnerabilities.map(|f| format!("{} {}", f["id"], f["fixed_versions"])).collect();
+    assert_eq!(told, [r#""CVE-2022-0778" ["3.0.2"]"#, r#""CVE-2022-3602" ["3.0.7"]"#]);
+    let steps = run_ok(home.path(), &["explain", "pkg:generic/openssl@3.0.1", "CVE-2022-0778", "--intel", &intel]);
+    let step = "openssl 3.0.1 >= 3.0.0 and < 3.0.2 (openssl order): nvd CVE-2022-0778 of cpe:2.3:a:openssl:openssl says \
+                fixed in 3.0.2";
+    assert!(steps.contains(step) && steps.contains("verdict        affected; fixed in 3.0.2"), "{steps}");
+}

@@ -133,3 +133,34 @@ async fn an_edited_policy_is_applied_without_the_registry() {
     assert!(registry.requests().is_empty());
     engine.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_feed_that_tells_when_support_ends_is_applied_without_the_registry() {
+    let registry = FaultRegistry::start();
+    let os = "ID=debian\nVERSION_ID=\"12\"\nPRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\n";
+    let layer = LayerBuilder::files(&[("etc/os-release", os)]).build();
+    registry.put("team/app", "1", &ImageBuilder::new().layer(layer).build());
+    let office = Office::open("2026-06-01T00:00:00Z").await;
+    office
+        .policies(
+            "[[policies]]\nid = \"support\"\nname = \"Support\"\nkind = \"vulnerabilities\"\naction = \"issue\"\n\
+             conditions = { rules = [\"end-of-life-*\"] }\n",
+        )
+        .await;
+    office.import(&[("osv/CVE-2026-0001.json", advisory("CVE-2026-0001", "2026-10-01T00:00:00Z"))]);
+    let engine = office.start().await;
+    office.add_registry(&engine, &registry.host(), |_| {}).await;
+    settled(&engine).await;
+    assert!(office.open_issues().await.is_empty(), "the table has a later day");
+    registry.clear_requests();
+    let told = r#"{"schema_version":"1.2.0","generated_at":"2026-05-30T00:00:00Z","result":{"name":"debian",
+        "label":"Debian","releases":[{"name":"12","eolFrom":"2026-05-01"}]}}"#;
+    office.import(&[("debian.json", told.to_owned())]);
+    until("the issue of the feed's day", || async { office.open_issues().await.len() == 1 }).await;
+    let open = office.open_issues().await;
+    assert_eq!(open[0].desired.key.rule, "end-of-life-debian-12");
+    let because = &open[0].desired.finding.because;
+    assert!(because.ends_with("ended on 2026-05-01, as feed end-of-life-debian of 2026-05-30 says"), "{because}");
+    assert!(registry.requests().is_empty(), "{:?}", registry.requests());
+    engine.stop().await;
+}

@@ -6,7 +6,8 @@
 //!
 //! Which module a branch of the tree is about is in the comment of its test, as Oracle writes it (`Module nodejs:18 is
 //! enabled`); its release in the comment `Oracle Linux 8 is installed`. Azure's release is in the packages' own release
-//! tag (`.azl3`, `.cm2`).
+//! tag (`.azl3`, `.cm2`), and some of its states name a build with the fix for each of several series
+//! (`0:1.17.13-2,1.18.8-2,1.21.6-1.azl3`).
 
 use super::xml::{self, Element};
 use super::{
@@ -296,7 +297,18 @@ fn add(tests: &[&Test], out: &mut Collected) -> Result<(), String> {
     let (mut from, mut end) = (None, None);
     for test in tests {
         let version = plain("a version", &test.version)?;
-        let version = version.strip_prefix("0:").unwrap_or(version).to_owned();
+        let version = version.strip_prefix("0:").unwrap_or(version).trim().to_owned();
+        if version.contains(',') {
+            if test.operation != Operation::Less {
+                return Err(format!("it compares with a list of versions, {:?}", shown(&version)));
+            }
+            for interval in series(&version)? {
+                if !out.intervals.contains(&interval) {
+                    out.intervals.push(interval);
+                }
+            }
+            continue;
+        }
         match test.operation {
             Operation::Less => end = Some(End::Fixed(version)),
             Operation::LessOrEqual => end = Some(End::Last(version, None)),
@@ -318,6 +330,33 @@ fn add(tests: &[&Test], out: &mut Collected) -> Result<(), String> {
     Ok(())
 }
 
+/// The stretches below a list of builds that have the fix, one for each series, which is told by two numbers. A series
+/// that is not named counts with the next one that is, which errs on the safe side. The epoch stands once before the
+/// list, the distribution's tag once after it.
+fn series(list: &str) -> Result<Vec<Interval>, String> {
+    let unread = || format!("its list of versions {:?} cannot be read", shown(list));
+    let (epoch, builds) =
+        list.split_once(':').map_or((String::new(), list), |(epoch, rest)| (format!("{epoch}:"), rest));
+    let (_, last) = builds.rsplit_once('-').ok_or_else(unread)?;
+    let tag = last.find('.').map_or("", |dot| &last[dot..]);
+    let mut found: Vec<Interval> = Vec::new();
+    let mut from = None;
+    let mut known: Option<(u64, u64)> = None;
+    for build in builds.split(',').map(str::trim) {
+        let (version, release) = build.split_once('-').ok_or_else(unread)?;
+        let mut numbers = version.split('.').map(str::parse::<u64>);
+        let (Some(Ok(first)), Some(Ok(second))) = (numbers.next(), numbers.next()) else { return Err(unread()) };
+        if known.is_some_and(|known| known >= (first, second)) {
+            return Err(unread());
+        }
+        let release = release.strip_suffix(tag).unwrap_or(release);
+        found.push(Interval { from: from.take(), end: End::Fixed(format!("{epoch}{version}-{release}{tag}")) });
+        from = Some(format!("{epoch}{first}.{}", second.saturating_add(1)));
+        known = Some((first, second));
+    }
+    Ok(found)
+}
+
 /// `7.8/CVSS:3.1/AV:N/…` and `7.8/AV:N/…`: the score stands before the vector.
 fn scores(details: &Element) -> Vec<model::advisory::CvssScore> {
     let vectors = details.all("cve").flat_map(|cve| ["cvss3", "cvss2"].into_iter().filter_map(|v| cve.attribute(v)));
@@ -335,6 +374,30 @@ mod tests {
         check("<evr>0:1.2-1.cm2</evr>", Some("2.0"));
         check("a.cmake <evr>1.cm1</evr>", Some("1.0"));
         check("nothing", None);
+    }
+
+    #[test]
+    fn lists_of_builds_are_read_by_series() {
+        let check = |list: &str, expect: &[(Option<&str>, &str)]| {
+            let read = series(list).unwrap();
+            let found: Vec<(Option<&str>, &str)> = read
+                .iter()
+                .map(|interval| match &interval.end {
+                    End::Fixed(fixed) => (interval.from.as_deref(), fixed.as_str()),
+                    other => panic!("{other:?}"),
+                })
+                .collect();
+            assert_eq!(found, expect, "{list}");
+        };
+        check(
+            "1.17.13-2,1.18.8-2,1.21.6-1.azl3",
+            &[(None, "1.17.13-2.azl3"), (Some("1.18"), "1.18.8-2.azl3"), (Some("1.19"), "1.21.6-1.azl3")],
+        );
+        check("1:2.0.1-1, 2.2.3-4.cm2", &[(None, "1:2.0.1-1.cm2"), (Some("1:2.1"), "1:2.2.3-4.cm2")]);
+        for list in ["1.18.8-2,1.17.13-2.azl3", "1.17.1-1,1.17.13-2.azl3", "1.17,1.18-1", ",", "a.b-1,1.2-1", "1.2-1,"]
+        {
+            assert!(series(list).is_err(), "{list}");
+        }
     }
 
     #[test]

@@ -133,8 +133,11 @@ fn in_configuration<'a>(says: &Configured<&'a str>, installed: Installed<'_>) ->
     let counting: Vec<Interval<&'a str>> = intervals.iter().filter(|i| !begins_here(i)).copied().collect();
     let mut found = in_ranges(&counting, versions, *unclear, installed)
         .unwrap_or_else(|why| Judgement::plain(Outcome::Undecided(why)));
-    if let (Some(condition), Outcome::Affected { .. }) = (condition, &found.outcome) {
-        found.outcome = Outcome::Undecided((*condition).to_owned());
+    let Some(condition) = condition else { return found };
+    match &found.outcome {
+        Outcome::Affected { .. } => found.outcome = Outcome::Undecided((*condition).to_owned()),
+        Outcome::Undecided(why) => found.outcome = Outcome::Undecided(format!("{why}; {condition}")),
+        Outcome::NotAffected(_) => {}
     }
     found
 }
