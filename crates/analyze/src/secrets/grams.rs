@@ -365,7 +365,7 @@ mod tests {
         check("token", "toke");
         check("akia", "akia");
         check("https://", "ps:/");
-        check("-----begin pgp private", "p pr");
+        check("-----begin pgp private", "---b");
         check("xoxb-", "xoxb");
     }
 }
