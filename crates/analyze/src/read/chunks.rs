@@ -13,7 +13,7 @@ pub(super) const CHUNK_BYTES: usize = 256 << 10;
 pub(super) const CHUNKS: usize = 8;
 /// Chunks by which unpacking may run ahead where files are searched, which takes longer than unpacking for some and not
 /// for others: their memory is taken from the budget.
-pub(super) const CHUNKS_AHEAD: usize = 64;
+pub(super) const CHUNKS_AHEAD: usize = 32;
 
 /// Hashes chunks as they pass. Answers the digest and the size of the whole stream.
 pub(super) fn hash(unpacked: Receiver<Vec<u8>>, hashed: &SyncSender<Vec<u8>>) -> (Digest, u64) {

@@ -16,7 +16,7 @@ use std::ops::Range;
 use std::sync::mpsc::{Receiver, SyncSender};
 
 /// Bytes of programs that are computed together.
-const BATCH_BYTES: usize = 12 << 20;
+const BATCH_BYTES: usize = 8 << 20;
 
 /// Larger programs are computed alone: side by side with the others they would take longer.
 pub(super) const COPIED_BYTES_MAX: usize = BATCH_BYTES / 4;
