@@ -1,8 +1,9 @@
-//! One streaming pass over a layer: decompression, digest and analysis, each on a thread of its own.
+//! One streaming pass over a layer: decompression, the layer's digest, the programs' digests and analysis, each on a
+//! thread of its own.
 //!
-//! Not here: what is done with the facts of several layers ([`crate::squash`]). Invariants: the input is always
-//! read to its end, so that its reader can verify it; every uncompressed byte is hashed exactly once for the layer's
-//! digest; nothing is written anywhere but into unlinked temporary files; facts do not depend on how the input was cut into reads.
+//! Not here: what is done with the facts of several layers ([`crate::squash`]). Invariants: the input is always read to
+//! its end, so that its reader can verify it; every uncompressed byte is hashed exactly once for the layer's digest;
+//! nothing is written anywhere but into unlinked temporary files; facts do not depend on how the input was cut into reads.
 
 mod checksums;
 mod chunks;

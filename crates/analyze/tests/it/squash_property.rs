@@ -283,7 +283,9 @@ fn essence(image: &ImageInventory) -> String {
     for package in &image.packages {
         // A database that moved keeps the place where it first recorded a package.
         let evidence = package.evidence.iter().filter(|_| !package.key.format.is_os());
-        let paths: Vec<_> = evidence.map(|e| e.path.as_ref().unwrap().to_string()).collect();
+        let mut paths: Vec<_> = evidence.map(|e| e.path.as_ref().unwrap().to_string()).collect();
+        // Evidence is in the order of layers, of which the flattened image has one.
+        paths.sort();
         out += &format!("{} {paths:?} {:?}\n", package.key.purl(), package.owner);
     }
     for file in image.files.iter().filter(|file| file.removed_in.is_none()) {
