@@ -234,22 +234,22 @@ impl Engine {
     /// # Errors
     /// When the store fails.
     pub async fn is_idle(&self) -> Result<bool> {
+        // In the direction that work takes: what moves on between two questions is met by the next one.
         let store = &self.office.store;
-        let filter = store::types::JobFilter { registry: None, live: true };
-        let jobs = store.jobs(&Scope::All, &filter, &store::types::Page::first(1)).await?;
-        let open = jobs.is_empty()
-            && store.causes().await?.is_empty()
-            && store.packages_to_match(1).await?.is_empty()
-            && store.repositories_to_judge(1).await?.is_empty();
-        if !open {
-            return Ok(false);
-        }
         for registry in store.registries(&Scope::All).await?.iter().filter(|r| r.config.enabled) {
             if registry.discovered_at.is_none() || !store.unresolved(registry.id).await?.is_empty() {
                 return Ok(false);
             }
         }
-        Ok(plan::run(&self.office).await? == 0)
+        if plan::run(&self.office).await? > 0 {
+            return Ok(false);
+        }
+        let filter = store::types::JobFilter { registry: None, live: true };
+        let jobs = store.jobs(&Scope::All, &filter, &store::types::Page::first(1)).await?;
+        Ok(jobs.is_empty()
+            && store.causes().await?.is_empty()
+            && store.packages_to_match(1).await?.is_empty()
+            && store.repositories_to_judge(1).await?.is_empty())
     }
 }
 
