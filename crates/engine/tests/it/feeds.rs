@@ -129,13 +129,7 @@ async fn sources_on_this_machine_are_read_and_their_failures_are_kept() {
     let (name, text) = record(1);
     let path = mirror.join(name.replace('/', "-"));
     std::fs::write(&path, text).unwrap();
-    let source = FeedSource {
-        name: "ours".to_owned(),
-        feeds: vec!["osv-*".to_owned()],
-        url: format!("file:{}", mirror.display()),
-        form: SourceForm::Document,
-        on_demand: false,
-    };
+    let source = mirrored(&mirror, &["osv-*"]);
     let imported = feeds::sync_one(&folder, &source, now()).await.unwrap().unwrap();
     assert_eq!(imported.feeds[0].id, "osv-npm");
     // A mirror that answers with a page in place of the document.
@@ -145,6 +139,17 @@ async fn sources_on_this_machine_are_read_and_their_failures_are_kept() {
     let kept = &metas(&folder)["osv-npm"];
     assert_eq!((kept.records, kept.imported_at), (1, now()));
     assert!(kept.error.is_some());
+}
+
+/// A source that is a folder of this machine.
+fn mirrored(mirror: &Path, feeds: &[&str]) -> FeedSource {
+    FeedSource {
+        name: "ours".to_owned(),
+        feeds: feeds.iter().map(|feed| (*feed).to_owned()).collect(),
+        url: format!("file:{}", mirror.display()),
+        form: SourceForm::Document,
+        on_demand: false,
+    }
 }
 
 fn generation(folder: &IntelFolder) -> u64 {
@@ -160,13 +165,7 @@ async fn files_that_did_not_change_make_no_generation_and_count_as_fresh() {
     std::fs::create_dir(&mirror).unwrap();
     let put = |n: usize, text: &str| std::fs::write(mirror.join(format!("{n}.json")), text).unwrap();
     put(1, &record(1).1);
-    let source = FeedSource {
-        name: "ours".to_owned(),
-        feeds: vec!["osv-*".to_owned()],
-        url: format!("file:{}", mirror.display()),
-        form: SourceForm::Document,
-        on_demand: false,
-    };
+    let source = mirrored(&mirror, &["osv-*"]);
     let sync = async |at| feeds::sync_one(&folder, &source, at).await.unwrap().map(|imported| imported.generation);
     assert_eq!(sync(now()).await, Some(1));
     put(1, &record(1).1);
@@ -197,13 +196,7 @@ async fn a_broken_document_stays_broken_while_its_source_does_not_change() {
     std::fs::write(mirror.join("npm.tar"), tar(50)).unwrap();
     let kev = r#"{"title":"CISA Catalog","catalogVersion":"2030.02.14","dateReleased":"2030-02-14T00:00:00Z","count":1,"vulnerabilities":[{"cveID":"CVE-2030-1","vendorProject":"x","product":"y","vulnerabilityName":"z","dateAdded":"2030-02-14","shortDescription":"","requiredAction":"","dueDate":"2030-03-01"}]}"#;
     std::fs::write(mirror.join("kev.json"), kev).unwrap();
-    let source = FeedSource {
-        name: "ours".to_owned(),
-        feeds: vec!["*".to_owned()],
-        url: format!("file:{}", mirror.display()),
-        form: SourceForm::Document,
-        on_demand: false,
-    };
+    let source = mirrored(&mirror, &["*"]);
     assert_eq!(feeds::sync_one(&folder, &source, now()).await.unwrap().map(|done| done.feeds.len()), Some(2));
     std::fs::remove_file(mirror.join("a.json")).unwrap();
     std::fs::write(mirror.join("npm.tar"), &tar(50)[..20_000]).unwrap();
