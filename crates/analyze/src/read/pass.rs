@@ -438,11 +438,11 @@ impl<'r> Pass<'r> {
     /// Shows one whole file to those who want it, and sees to its digests if nobody has yet.
     fn look(&mut self, entry: &FileEntry<'_>, plan: Plan, content: &[u8], complete: bool, large: Option<Large>) {
         let number = self.next_number();
-        let wanted = self.checksums.wanted(entry.path);
         self.look_into(entry, plan, content, complete);
         if let Some(large) = large {
             self.digests.end(large, number, entry.path, complete);
         } else if plan.digest && complete {
+            let wanted = self.checksums.wanted(entry.path);
             self.digests.take(number, entry.path, wanted, content);
         }
     }
