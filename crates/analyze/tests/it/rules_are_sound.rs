@@ -3,6 +3,7 @@
 use analyze::malware::{Kind, MalwareDetector, Suspect};
 use analyze::secrets::{Example, Rule, SecretDetector, Source};
 use model::LayerPath;
+use model::extraction::{RuleDocument, RuleKind};
 use model::layer::{ImageConfig, RuntimeConfig};
 use model::observation::{LayerObservation, ObservationKind};
 use serde::Deserialize;
@@ -185,6 +186,46 @@ fn malware_rules_are_sound() {
     let named: BTreeSet<String> = examples.into_keys().chain(counter_examples.into_keys()).collect();
     assert_eq!(named, ids, "examples name rules that do not exist");
     println!("{} malware signatures are sound", ids.len());
+}
+
+/// A rule that says what it needs is compiled as one of an installation, where nobody looks at that: with the words taken
+/// out of its examples it must not match.
+#[test]
+fn malware_rules_need_the_words_that_they_say() {
+    let mut checked = 0;
+    for file in files_of("malware", "yar") {
+        let rules = std::fs::read_to_string(&file).expect("a rule's file can be read");
+        let needs: Vec<&str> = rules.lines().filter_map(|line| line.trim().strip_prefix("needs = \"")).collect();
+        let [words] = needs.as_slice() else {
+            assert!(
+                needs.is_empty(),
+                "{}: more than one rule says what it needs: tell them apart here",
+                file.display()
+            );
+            continue;
+        };
+        let words = words.strip_suffix('"').expect("needs is a string").split(' ');
+        let words = words.map(regex::escape).collect::<Vec<_>>().join("|");
+        let words = regex::RegexBuilder::new(&words).case_insensitive(true).build().expect("words are a pattern");
+        let document = RuleDocument { kind: RuleKind::Malware, name: "own.yar".to_owned(), text: rules };
+        let (detector, problems) = MalwareDetector::with_rules(&[document]).expect("the signatures compile");
+        assert_eq!(problems, []);
+        let own: BTreeSet<String> = detector.signatures().map(|s| s.id.clone()).filter(|id| id.contains('_')).collect();
+        let examples = std::fs::read_to_string(file.with_extension("examples.toml")).expect("a rule has examples");
+        let samples: Examples = toml::from_str(&examples).expect("examples can be read");
+        for mut sample in samples.example {
+            let found = signatures_in(&detector, &sample);
+            assert!(!found.is_disjoint(&own), "{}: {found:?}", file.display());
+            let content = sample.parts.concat();
+            let without = words.replace_all(&content, |word: &regex::Captures<'_>| ".".repeat(word[0].len()));
+            assert_ne!(without, content, "{}: an example has none of the words", file.display());
+            sample.parts = vec![without.into_owned()];
+            let found = signatures_in(&detector, &sample);
+            assert!(found.is_disjoint(&own), "{}: matches without the words: {found:?}", file.display());
+            checked += 1;
+        }
+    }
+    assert!(checked >= 3, "{checked} examples");
 }
 
 #[test]
