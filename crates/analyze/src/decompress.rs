@@ -5,8 +5,10 @@
 //! for each byte that went in; the raw decoders are never handed out.
 
 mod resumed;
+mod whole;
 
 pub(crate) use resumed::{Resumed, WINDOW_BYTES};
+pub(crate) use whole::WholeGzip;
 
 use crate::limits::Limits;
 use model::layer::LayerMedia;

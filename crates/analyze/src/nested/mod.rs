@@ -14,6 +14,7 @@ mod walk;
 
 pub(crate) use form::{Form, HEAD_BYTES};
 
+use crate::decompress::WholeGzip;
 use crate::limits::Limits;
 use model::{GapReason, LayerPath};
 
@@ -29,16 +30,17 @@ pub(crate) trait Visitor {
     fn gap(&mut self, path: &LayerPath, reason: GapReason, detail: String);
 }
 
-/// What is left of the limits of one layer.
+/// What is left of the limits of one layer, and what is kept from file to file.
 #[derive(Debug)]
 pub(crate) struct Budget {
     members: u64,
     bytes: u64,
+    gzip: WholeGzip,
 }
 
 impl Budget {
     pub(crate) const fn new(limits: &Limits) -> Self {
-        Self { members: limits.nested_members_max, bytes: limits.nested_layer_bytes_max }
+        Self { members: limits.nested_members_max, bytes: limits.nested_layer_bytes_max, gzip: WholeGzip::new() }
     }
 }
 

@@ -4,7 +4,7 @@ use super::form::{Form, HEAD_BYTES, is_cpio, is_tar};
 use super::name::{inside, unpacked};
 use super::{Budget, Visitor, cpio};
 use crate::archive;
-use crate::decompress::{Caps, Decompressor, Stop};
+use crate::decompress::{Caps, Decompressor, Stop, WholeGzip};
 use crate::limits::Limits;
 use crate::tar::{Broken, Member, MemberKind, Walker};
 use crate::{Error, ErrorKind};
@@ -291,6 +291,9 @@ impl Walk<'_> {
     /// A packed tar or cpio archive, whose members lie right inside; or one packed file.
     fn packed(&mut self, at: &At<'_>, content: &[u8], name: &[u8]) {
         let room = self.file_left.min(self.budget.bytes);
+        if self.small_gzip(at, content, name, room) {
+            return;
+        }
         let caps = Caps { bytes_max: room.saturating_add(1), ..Caps::archive(self.limits) };
         let mut stream = match Decompressor::of_size(content, caps, content.len()) {
             Ok(stream) => stream,
@@ -309,6 +312,24 @@ impl Walk<'_> {
         } else {
             self.packed_file(at, head, stream, name);
         }
+    }
+
+    /// One small file, packed in the usual way: nearly all packed files of a distribution's documentation. False, and
+    /// nothing is done, for all others.
+    fn small_gzip(&mut self, at: &At<'_>, content: &[u8], name: &[u8], room: u64) -> bool {
+        let limits = self.limits;
+        let bytes_max = room.min(limits.nested_member_bytes_max).min(limits.ratio_from_bytes);
+        let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX).min(KEPT_BYTES);
+        let mut gzip = std::mem::replace(&mut self.budget.gzip, WholeGzip::new());
+        let unpacked = gzip.unpack(content, bytes_max).filter(|unpacked| !is_tar(unpacked) && !is_cpio(unpacked));
+        let is_done = unpacked.is_some();
+        if let Some(unpacked) = unpacked
+            && self.admit(at, unpacked.len() as u64)
+        {
+            self.offer(at, &inside(at.path, name), unpacked);
+        }
+        self.budget.gzip = gzip;
+        is_done
     }
 
     fn packed_file(&mut self, at: &At<'_>, head: Vec<u8>, stream: Decompressor<&[u8]>, name: &[u8]) {
