@@ -49,7 +49,7 @@ use std::fmt;
 use surroundings::Surroundings;
 
 /// Changes when this module's code would find something else in the same bytes.
-const CODE_VERSION: &str = "secrets 3";
+const CODE_VERSION: &str = "secrets 4";
 
 /// The shortest file that can hold a secret, in bytes.
 const FILE_BYTES_MIN: u64 = 8;
@@ -294,6 +294,13 @@ mod tests {
         let text = "secret=".repeat(30 * ATTEMPTS_MIN);
         let gap = detector().scan_file(&LayerPath::from("srv/x.txt"), text.as_bytes(), &mut Vec::new()).unwrap();
         assert_eq!(gap.reason, GapReason::TooMany);
+    }
+
+    #[test]
+    fn words_at_which_no_match_can_begin_do_not_use_up_the_tries() {
+        // As the mappings of a source map look: thousands of words that only begin like a token of Facebook.
+        let text = "EAAA,CAAC;".repeat(3 * ATTEMPTS_MIN);
+        assert_eq!(detector().scan_file(&LayerPath::from("srv/x.js.map"), text.as_bytes(), &mut Vec::new()), None);
     }
 
     #[test]

@@ -504,8 +504,9 @@ impl Rule {
 
     /// May a match begin where this hit of a keyword says? Costs next to nothing, whatever the text.
     pub(super) fn may_begin(&self, text: &[u8], hit: usize) -> bool {
-        let start = hit.checked_sub(self.form.offset);
-        start.is_some_and(|start| !self.form.boundary || begins_word(text, start))
+        let Some(start) = hit.checked_sub(self.form.offset) else { return false };
+        let end = text.len().min(hit.saturating_add(self.form.after));
+        (!self.form.boundary || begins_word(text, start)) && self.opening().admits(&text[start..end])
     }
 
     /// Tries the rule at one hit of one of its keywords at which a match [may begin](Self::may_begin).
@@ -516,9 +517,6 @@ impl Rule {
             0 => (start, &text[start..end], 0),
             before => (0, &text[..end], hit.saturating_sub(before)),
         };
-        if !self.opening().admits(&text[start..end]) {
-            return None;
-        }
         let pattern = &self.patterns().pattern;
         if !pattern.is_match_at(haystack, from) {
             return None;

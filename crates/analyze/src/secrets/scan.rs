@@ -101,8 +101,8 @@ impl Scanner {
                 over_whole.insert(index);
                 return;
             }
-            let may = rule.may_begin(subject.text, hit) && rule.reads_file(subject.around.path());
-            if may
+            if rule.may_begin(subject.text, hit)
+                && rule.reads_file(subject.around.path())
                 && pile.may_try(index, ATTEMPTS_MIN + windows_bytes_max / rule.window_bytes())
                 && let Some(found) = rule.find(subject.text, hit)
             {
