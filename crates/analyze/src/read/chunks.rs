@@ -50,7 +50,7 @@ impl Chunks {
         };
         let used = std::mem::replace(&mut self.chunk, next);
         self.start = 0;
-        // What ran ahead is not kept. The other side is gone when it has sent everything.
+        // What is too much is not kept. The other side is gone when it has sent everything.
         drop(self.empty.try_send(used));
         true
     }

@@ -5,6 +5,7 @@
 //! same way. Invariant: every program gets one set of digests, and which thread computed
 //! them shows nowhere.
 
+use super::at_once::AtOnce;
 use super::checksums::{Hashers, Wanted, digest_of};
 use super::lanes::md5_of_all;
 use crate::memory::{Held, MemoryBudget};
@@ -19,7 +20,7 @@ use std::sync::mpsc::{Receiver, SyncSender};
 const BATCH_BYTES: usize = 8 << 20;
 
 /// Larger programs are computed alone: side by side with the others they would take longer.
-pub(super) const COPIED_BYTES_MAX: usize = BATCH_BYTES / 4;
+pub(super) const COPIED_BYTES_MAX: usize = BATCH_BYTES / 2;
 
 /// One is filled while the other is computed.
 pub(super) const BATCHES: usize = 2;
@@ -45,24 +46,40 @@ impl Digested {
 
 /// Digests of one program, as its content comes.
 #[derive(Debug)]
-pub(super) struct Summing {
-    sha256: Sha256,
-    others: Hashers,
+pub(super) enum Summing {
+    /// SHA-256 and MD5 alone: what Debian's programs get.
+    AtOnce(Box<AtOnce>),
+    /// Any others.
+    Each(Box<(Sha256, Hashers)>),
 }
 
 impl Summing {
     fn new(wanted: Wanted) -> Self {
-        Self { sha256: Sha256::new(), others: wanted.hashers() }
+        match wanted {
+            Wanted { md5: true, sha1: false } => Self::AtOnce(Box::new(AtOnce::new())),
+            wanted => Self::Each(Box::new((Sha256::new(), wanted.hashers()))),
+        }
     }
 
     fn update(&mut self, piece: &[u8]) {
-        self.sha256.update(piece);
-        self.others.update(piece);
+        match self {
+            Self::AtOnce(both) => both.update(piece),
+            Self::Each(each) => {
+                each.0.update(piece);
+                each.1.update(piece);
+            }
+        }
     }
 
     fn finish(self, number: u32, path: LayerPath) -> Digested {
-        let sha256 = Digest::from_bytes(self.sha256.finalize().into());
-        Digested { number, path, sha256, checksums: self.others.finish() }
+        let (sha256, checksums) = match self {
+            Self::AtOnce(both) => {
+                let (sha256, md5) = both.finish();
+                (sha256, Checksum::new(ChecksumAlgorithm::Md5, &md5).into_iter().collect())
+            }
+            Self::Each(each) => (Digest::from_bytes(each.0.finalize().into()), each.1.finish()),
+        };
+        Digested { number, path, sha256, checksums }
     }
 }
 
@@ -70,7 +87,7 @@ impl Summing {
 #[derive(Debug)]
 pub(super) enum Large {
     /// There is no memory for copies.
-    Here(Box<Summing>),
+    Here(Summing),
     /// Its pieces go into batches.
     There,
 }
@@ -104,6 +121,8 @@ pub(super) struct Batch {
 impl Batch {
     /// Copies some bytes. Answers where they lie.
     fn copy(&mut self, bytes: &[u8]) -> Range<usize> {
+        // At once, because growing it step by step copies what it holds each time.
+        self.content.reserve_exact(BATCH_BYTES - self.content.len());
         let start = self.content.len();
         self.content.extend_from_slice(bytes);
         start..self.content.len()
@@ -190,7 +209,7 @@ impl<'m> Digests<'m> {
     /// Begins a program whose content comes in pieces.
     pub(super) fn begin(&mut self, wanted: Wanted) -> Large {
         if !self.has_room() {
-            return Large::Here(Box::new(Summing::new(wanted)));
+            return Large::Here(Summing::new(wanted));
         }
         self.batch.steps.push(Step::Begin(wanted));
         Large::There

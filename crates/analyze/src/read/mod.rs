@@ -5,6 +5,7 @@
 //! its end, so that its reader can verify it; every uncompressed byte is hashed exactly once for the layer's digest;
 //! nothing is written anywhere but into unlinked temporary files; facts do not depend on how the input was cut into reads.
 
+mod at_once;
 mod checksums;
 mod chunks;
 mod digests;
@@ -89,7 +90,7 @@ pub fn read_layer<R: Read + Send>(input: R, request: &LayerRequest<'_>) -> Resul
     let runs_ahead = is_searched && held.grow_to((CHUNKS_AHEAD * CHUNK_BYTES) as u64);
     let (full_tx, full_rx) = sync_channel(CHUNKS / 2);
     let (hashed_tx, hashed_rx) = sync_channel(if runs_ahead { CHUNKS_AHEAD } else { CHUNKS / 2 });
-    let (empty_tx, empty_rx) = sync_channel(CHUNKS);
+    let (empty_tx, empty_rx) = sync_channel(if runs_ahead { CHUNKS_AHEAD } else { CHUNKS });
     std::thread::scope(|scope| {
         let refuse = |e| Error::because(ErrorKind::Internal, "no thread to read a layer with", e);
         let named = |name: &str| std::thread::Builder::new().name(name.to_owned());
