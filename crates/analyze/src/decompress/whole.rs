@@ -5,7 +5,6 @@
 
 use flate2::{Crc, Decompress, FlushDecompress, Status};
 
-
 /// The header without any of its optional parts, and the trailer (RFC 1952, section 2.3).
 const HEADER_BYTES: usize = 10;
 const TRAILER_BYTES: usize = 8;

@@ -45,6 +45,11 @@ pub(crate) async fn run(arguments: ScanArguments) -> Result<Exit> {
     let scanners = Chosen::new(&arguments.scanners, arguments.lazy)?;
     let policies = arguments.policy.as_deref().map(read_policies).transpose()?;
     let tuning = arguments.tuning.as_deref().map(tuning_file::read).transpose()?.unwrap_or_default();
+    // The rules are compiled while the registry answers.
+    let compiling = match &target {
+        Target::Image(_) => Some(compile(detector_options(&arguments, &scanners)?)),
+        Target::Sbom(_) => None,
+    };
     let images = match &target {
         Target::Image(source) => open_images(&arguments, source).await?,
         Target::Sbom(_) => Vec::new(),
@@ -67,14 +72,14 @@ pub(crate) async fn run(arguments: ScanArguments) -> Result<Exit> {
         }
         reports.push(report);
     };
-    match &target {
-        Target::Sbom(document) => add(scan.sbom(document)?),
-        Target::Image(_) => {
-            let reading = scan.reading()?;
-            for image in &images {
-                add(scan.image(image, &reading).await?);
-            }
+    if let Some(compiling) = compiling {
+        let reading = scan.reading(compiling.await??)?;
+        for image in &images {
+            add(scan.image(image, &reading).await?);
         }
+    }
+    if let Target::Sbom(document) = &target {
+        add(scan.sbom(document)?);
     }
     write_reports(&arguments, &reports)?;
     Ok(exit)
@@ -93,6 +98,19 @@ impl Target {
             None => Self::Image(reference.parse()?),
         })
     }
+}
+
+fn detector_options(arguments: &ScanArguments, scanners: &Chosen) -> Result<DetectorOptions> {
+    let mut rules = secret_rules::read(&arguments.secret_rules)?;
+    if let Some(folder) = arguments.yara.as_deref().filter(|_| scanners.has(Scanner::Malware)) {
+        rules.documents.extend(malware_rules::read(folder)?);
+    }
+    let limits = analyze::Limits { spooled_bytes_max: arguments.spool_max, ..analyze::Limits::default() };
+    Ok(DetectorOptions { secret_key: LOCAL_SECRET_KEY, limits, rules })
+}
+
+fn compile(options: DetectorOptions) -> tokio::task::JoinHandle<Result<Detectors, analyze::Error>> {
+    tokio::task::spawn_blocking(move || Detectors::new(options))
 }
 
 async fn open_images(arguments: &ScanArguments, source: &Source) -> Result<Vec<OpenImage>> {
@@ -267,14 +285,8 @@ struct Scan<'a> {
 }
 
 impl Scan<'_> {
-    fn reading(&self) -> Result<Reading> {
+    fn reading(&self, mut detectors: Detectors) -> Result<Reading> {
         let wants_malware = self.scanners.has(Scanner::Malware);
-        let mut rules = secret_rules::read(&self.arguments.secret_rules)?;
-        if let Some(folder) = self.arguments.yara.as_deref().filter(|_| wants_malware) {
-            rules.documents.extend(malware_rules::read(folder)?);
-        }
-        let limits = analyze::Limits { spooled_bytes_max: self.arguments.spool_max, ..analyze::Limits::default() };
-        let mut detectors = Detectors::new(DetectorOptions { secret_key: LOCAL_SECRET_KEY, limits, rules })?;
         secret_rules::refuse(detectors.problems())?;
         malware_rules::tell(detectors.problems());
         tuning_file::tell_unknown(&self.tuning, &detectors);
