@@ -304,6 +304,10 @@ impl Walk<'_> {
         let result = stream.fill(&mut head, &mut filled);
         head.truncate(filled);
         if let Err(stop) = result {
+            // What came out before is looked at all the same, as it is of longer files.
+            if !is_tar(&head) && !is_cpio(&head) && self.admit(at, head.len() as u64) {
+                self.offer(at, &inside(at.path, name), &head);
+            }
             self.failed(at, &stop.into());
         } else if is_tar(&head) {
             self.tar(at, BufReader::with_capacity(BUFFER_BYTES, Cursor::new(head).chain(stream)));

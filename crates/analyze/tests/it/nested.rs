@@ -251,6 +251,22 @@ fn limits_on_archives_are_gaps_that_name_the_file() {
 }
 
 #[test]
+fn what_comes_out_of_a_broken_file_is_looked_at() {
+    let long = [token(), b"one line after the other\n".repeat(1000)].concat();
+    for content in [token(), long] {
+        let packed = gzip(&content);
+        // Without its checksum, and with a wrong one.
+        let mut wrong = packed.clone();
+        wrong[packed.len() - 8] ^= 1;
+        for broken in [&packed[..packed.len() - 8], &wrong] {
+            let (found, gaps) = found_with(Limits::default(), "srv/notes.gz", broken);
+            assert!(found.contains(&"github-token srv/notes.gz!/notes".to_owned()), "{} {found:?}", content.len());
+            assert!(gaps.iter().any(|gap| gap.contains("cannot be read to its end")), "{gaps:?}");
+        }
+    }
+}
+
+#[test]
 fn what_cannot_be_opened_is_a_gap_that_names_the_file() {
     let check = |path: &str, content: &[u8], reason: GapReason, expect: &str| {
         let (_, gaps) = found_with(Limits::default(), path, content);
