@@ -11,6 +11,9 @@ const TRAILER_BYTES: usize = 8;
 /// The flag of a header that holds the file's name; those of the other parts are seldom set.
 const HAS_NAME: u8 = 0b1000;
 
+/// DEFLATE gives at most so many bytes for one: a copy of 258 in two bits (RFC 1951, section 3.2.5).
+const RATIO_MAX: usize = 1032;
+
 /// What is kept from file to file: making it takes longer than unpacking a small file.
 #[derive(Debug)]
 pub(crate) struct WholeGzip {
@@ -25,10 +28,10 @@ impl WholeGzip {
     }
 
     /// Unpacks a file of one member that says that it is no longer than `bytes_max`. Nothing if it is any other, or
-    /// broken.
+    /// broken. Work is linear in `packed`, whatever it says.
     pub(crate) fn unpack(&mut self, packed: &[u8], bytes_max: usize) -> Option<&[u8]> {
         let (body, crc, bytes) = parts(packed)?;
-        if bytes > bytes_max {
+        if bytes > bytes_max.min(body.len().saturating_mul(RATIO_MAX)) {
             return None;
         }
         if self.unpacked.len() < bytes {
@@ -39,10 +42,12 @@ impl WholeGzip {
         let unpacked = &mut self.unpacked[..bytes];
         let ended = inflate.decompress(body, unpacked, FlushDecompress::Finish);
         let is_all = inflate.total_in() == body.len() as u64 && inflate.total_out() == bytes as u64;
+        if !is_all || !matches!(ended, Ok(Status::StreamEnd)) {
+            return None;
+        }
         let mut sum = Crc::new();
         sum.update(unpacked);
-        let is_sound = matches!(ended, Ok(Status::StreamEnd)) && is_all && sum.sum() == crc;
-        is_sound.then_some(&*unpacked)
+        (sum.sum() == crc).then_some(&*unpacked)
     }
 }
 
@@ -87,7 +92,8 @@ mod tests {
     #[test]
     fn files_are_unpacked_one_after_the_other() {
         let mut whole = WholeGzip::new();
-        for content in [&b"a long text, of which nothing is left in the next"[..], b"", b"short", &[7; 100_000], b"x"] {
+        let best = [7; BYTES_MAX];
+        for content in [&b"a long text, of which nothing is left in the next"[..], b"", b"short", &best, b"x"] {
             for name in [None, Some("name")] {
                 assert_eq!(whole.unpack(&pack(content, name), BYTES_MAX), Some(content), "{} {name:?}", content.len());
             }
@@ -102,6 +108,11 @@ mod tests {
         assert_eq!(whole.unpack(&[&packed[..], &packed].concat(), BYTES_MAX), None, "two members");
         assert_eq!(whole.unpack(&[&packed[..], b"tail"].concat(), BYTES_MAX), None, "something behind it");
         assert_eq!(whole.unpack(b"", BYTES_MAX), None);
+        let mut boasting = packed.clone();
+        let end = packed.len() - TRAILER_BYTES / 2;
+        boasting[end..].copy_from_slice(&(BYTES_MAX as u32).to_le_bytes());
+        assert_eq!(whole.unpack(&boasting, BYTES_MAX), None, "longer than it can be");
+        assert!(whole.unpacked.len() < BYTES_MAX, "no memory for what cannot be there");
         let commented = flate2::GzBuilder::new().comment("c").write(Vec::new(), flate2::Compression::fast());
         assert_eq!(whole.unpack(&commented.finish().unwrap(), BYTES_MAX), None, "a comment");
     }

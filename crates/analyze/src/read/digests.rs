@@ -317,7 +317,8 @@ mod tests {
 
     #[test]
     fn programs_get_the_digests_of_their_own_bytes() {
-        let sizes: Vec<usize> = (0..20).map(|n| (n * n * 92_311) % (4 << 20)).collect();
+        let sizes: Vec<usize> = (0..20).map(|n| (n * n * 92_311) % (6 << 20)).collect();
+        assert!(sizes.iter().any(|bytes| *bytes > COPIED_BYTES_MAX));
         for memory in [2 * BATCH_BYTES - 1, 2 * BATCH_BYTES] {
             for (one, (bytes, number)) in digested(&sizes, memory as u64).into_iter().zip(sizes.iter().zip(0_u32..)) {
                 let one = one.expect("every program gets digests");
